@@ -1,0 +1,98 @@
+"""GRID's reader: words, phoneme times, split, and the mouth finder on a drawn face."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from models.training.grid import (
+    HELD_OUT_CLIPS,
+    GridClip,
+    PhonemeSpan,
+    grid_clips,
+    mouth_box,
+    mouth_track,
+    phoneme_spans,
+    read_frames,
+    read_phonemes,
+    read_words,
+)
+
+
+def write_align(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def drawn_face(centre: tuple[int, int], frames: int = 30) -> np.ndarray:
+    """A skin-coloured face on blue, with a red mouth that opens and closes, uint8 (frames, 112, 176, 3)."""
+    clip = np.full((frames, 112, 176, 3), (60, 130, 200), np.uint8)
+    x, y = centre
+    for t, frame in enumerate(clip):
+        cv2.ellipse(frame, (x, y - 12), (46, 62), 0, 0, 360, (200, 165, 140), -1)
+        cv2.ellipse(frame, (x, y), (19, 7 + t % 5), 0, 0, 360, (190, 95, 95), -1)
+        cv2.ellipse(frame, (x, y), (12, t % 5), 0, 0, 360, (60, 25, 25), -1)
+    return clip
+
+
+def test_words_have_seconds_and_no_silence(tmp_path: Path) -> None:
+    path = write_align(tmp_path / "a.align", "0 25000 sil\n25000 30000 bin\n30000 31000 sp\n31000 40000 blue\n\n")
+    assert read_words(path) == [PhonemeSpan("bin", 1.0, 1.2), PhonemeSpan("blue", 1.24, 1.6)]
+
+
+def test_a_broken_align_line_is_named(tmp_path: Path) -> None:
+    path = write_align(tmp_path / "b.align", "0 100 sil\n100 bin\n")
+    with pytest.raises(ValueError, match="b.align line 2"):
+        read_words(path)
+
+
+def test_phonemes_share_the_time_of_their_word() -> None:
+    spans = phoneme_spans([PhonemeSpan("bin", 1.0, 1.3), PhonemeSpan("a", 1.3, 1.5), PhonemeSpan("w", 1.5, 2.0)])
+    assert [span.text for span in spans[:4]] == ["B", "IH", "N", "EY"]
+    assert spans[1].start_s == pytest.approx(1.1)
+    assert spans[-1].end_s == pytest.approx(2.0)
+    assert [span.text for span in spans[4:]] == ["D", "AH", "B", "AH", "L", "Y", "UW"]
+
+
+def test_the_last_clips_by_name_are_held_out(tmp_path: Path) -> None:
+    for k in range(100):
+        (tmp_path / f"c{k:03d}.mp4").touch()
+        write_align(tmp_path / f"c{k:03d}.align", "0 25000 bin\n")
+    (tmp_path / "zzz.mp4").touch()  # no alignment: not a clip
+    trained, held_out = grid_clips(tmp_path, held_out=False), grid_clips(tmp_path, held_out=True)
+    assert [len(trained), len(held_out)] == [10, HELD_OUT_CLIPS]
+    assert held_out[0] == GridClip(tmp_path / "c010.mp4", tmp_path / "c010.align")
+    assert {clip.name for clip in trained}.isdisjoint(clip.name for clip in held_out)
+    assert [span.text for span in read_phonemes(trained[0])] == ["B", "IH", "N"]
+
+
+def test_a_folder_without_clips_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="found none"):
+        grid_clips(tmp_path / "missing", held_out=True)
+
+
+def test_a_file_that_is_no_video_is_said(tmp_path: Path) -> None:
+    (tmp_path / "x.mp4").write_bytes(b"no video")
+    with pytest.raises(ValueError, match="x.mp4"):
+        read_frames(tmp_path / "x.mp4")
+
+
+@pytest.mark.parametrize("centre", [(70, 50), (88, 60), (100, 76)])
+def test_the_mouth_of_a_drawn_face_is_found(centre: tuple[int, int]) -> None:
+    x, y, side = mouth_box(drawn_face(centre))
+    assert x == pytest.approx(centre[0] / 176, abs=0.03)
+    assert y == pytest.approx(centre[1] / 112, abs=0.04)
+    assert 0.25 < side < 0.5
+
+
+def test_the_track_follows_a_head_that_moves() -> None:
+    clip = np.stack([np.roll(frame, t // 2, axis=1) for t, frame in enumerate(drawn_face((70, 60), 40))])
+    track = mouth_track(clip)
+    assert track.shape == (40, 3)
+    assert (track[-1, 0] - track[0, 0]) * 176 == pytest.approx(19, abs=6)
+
+
+def test_a_clip_without_a_face_is_said() -> None:
+    with pytest.raises(ValueError, match="almost no skin"):
+        mouth_box(np.zeros((10, 112, 176, 3), np.uint8))
