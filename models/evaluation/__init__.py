@@ -1,0 +1,1 @@
+"""Measurements of a checkpoint, one kind of data a module."""

@@ -1,0 +1,145 @@
+"""The training loop that every stage shares: AdamW, cosine over minutes, averaged weights, checkpoints that resume by time spent."""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+RUNS = Path("runs")
+Loss = Callable[[nn.Module, Any], tuple[Tensor, dict[str, float]]]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to learn; `minutes` counts all runs of the same name together."""
+
+    minutes: float
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.03
+    warmup_minutes: float = 0.5
+    final_share: float = 0.02  # of the learning rate, at the end of the cosine
+    clip_norm: float = 1.0
+    average_decay: float = 0.998
+    log_every_s: float = 20.0
+    save_every_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.minutes <= 0:
+            raise ValueError(f"minutes must be above 0, got {self.minutes}: give the time to train for")
+
+    def rate(self, spent_minutes: float) -> float:
+        """Learning rate after `spent_minutes`: linear warm-up, then half a cosine."""
+        warmup = min(1.0, (spent_minutes + 0.01) / max(self.warmup_minutes, 0.01))
+        progress = min(1.0, spent_minutes / self.minutes)
+        cosine = self.final_share + (1 - self.final_share) * 0.5 * (1 + math.cos(math.pi * progress))
+        return self.learning_rate * warmup * cosine
+
+
+@dataclass
+class Run:
+    """A module being trained, with all that a resume needs; kept in `folder/name.ckpt`."""
+
+    name: str
+    module: nn.Module
+    seed: int = 0
+    folder: Path = RUNS
+    average: nn.Module = field(init=False)
+    optimizer: torch.optim.AdamW = field(init=False)
+    spent_s: float = 0.0
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        torch.manual_seed(self.seed)
+        self.average = copy.deepcopy(self.module).eval().requires_grad_(False)
+        decayed = [p for p in self.module.parameters() if p.requires_grad and p.ndim > 1]
+        plain = [p for p in self.module.parameters() if p.requires_grad and p.ndim <= 1]
+        groups = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
+        self._resume()
+
+    @property
+    def path(self) -> Path:
+        return self.folder / f"{self.name}.ckpt"
+
+    def _resume(self) -> None:
+        if not self.path.exists():
+            return
+        state = torch.load(self.path, weights_only=True)
+        self.module.load_state_dict(state["module"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.spent_s, self.steps = state["spent_s"], state["steps"]
+        torch.manual_seed(self.seed + self.steps)
+
+    def save(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "module": self.module.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "spent_s": self.spent_s,
+            "steps": self.steps,
+        }
+        partial = self.path.with_suffix(".part")
+        torch.save(state, partial)
+        partial.replace(self.path)
+
+    def follow(self, decay: float) -> None:
+        """Moves the averaged weights; early on the decay is smaller, so that the random start is forgotten."""
+        decay = min(decay, (1 + self.steps) / (10 + self.steps))
+        with torch.no_grad():
+            for mean, value in zip(self.average.state_dict().values(), self.module.state_dict().values(), strict=True):
+                if mean.is_floating_point():
+                    mean.lerp_(value, 1 - decay)
+                else:
+                    mean.copy_(value)
+
+
+def learn(
+    run: Run, schedule: Schedule, batches: Iterator[Any], loss: Loss, log: Callable[[str], None] = print
+) -> nn.Module:
+    """Trains until `schedule.minutes` are spent over all resumes; returns the averaged module in eval mode.
+
+    `loss(module, batch)` gives a scalar and named figures, whose running means are logged.
+    """
+    torch.set_num_threads(1)
+    run.module.train()
+    means: dict[str, float] = {}
+    logged_s = saved_s = run.spent_s
+    while run.spent_s < 60 * schedule.minutes:
+        started = time.monotonic()
+        figures = _advance(run, schedule, next(batches), loss)
+        for key, value in figures.items():
+            means[key] = value if key not in means else 0.95 * means[key] + 0.05 * value
+        run.spent_s += time.monotonic() - started
+        if run.spent_s - logged_s > schedule.log_every_s:
+            logged_s = run.spent_s
+            shown = " ".join(f"{key} {value:.4f}" for key, value in means.items())
+            log(f"{run.name} {run.spent_s / 60:.1f}/{schedule.minutes:.0f} min, step {run.steps}: {shown}")
+        if run.spent_s - saved_s > schedule.save_every_s:
+            saved_s = run.spent_s
+            run.save()
+    run.save()
+    return run.average.eval()
+
+
+def _advance(run: Run, schedule: Schedule, batch: Any, loss: Loss) -> dict[str, float]:
+    for group in run.optimizer.param_groups:
+        group["lr"] = schedule.rate(run.spent_s / 60)
+    run.optimizer.param_groups[0]["weight_decay"] = schedule.weight_decay
+    value, figures = loss(run.module, batch)
+    if not torch.isfinite(value):
+        raise ValueError(f"{run.name}: the loss became {value.item()} at step {run.steps}; lower the learning rate")
+    run.optimizer.zero_grad(set_to_none=True)
+    value.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(run.module.parameters(), schedule.clip_norm)
+    run.optimizer.step()
+    run.steps += 1
+    run.follow(schedule.average_decay)
+    return {"loss": value.item(), **figures}

@@ -1,0 +1,230 @@
+"""Real photographs of hands: reading them, and the changes of light, view and background that make few signers stand for many."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..features import HAND_SIZE, LETTERS
+from .boxes import labelled_frames
+from .splits import is_held_out_video
+
+SOURCE_PX = 128
+DIGITS = "digits"
+Pixels = NDArray[np.uint8]
+HAND_ENLARGED = 1.25
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """`pictures` (N, 128, 128, 3) RGB, `opaque` (N, 128, 128) 0 where the background was cut away,
+    `symbols` (N,) 0-25 for A-Z, 26-35 for 0-9."""
+
+    pictures: Pixels
+    opaque: Pixels
+    symbols: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+
+def read_letters(letters: Path, source: str) -> Photographs:
+    """One source of the folder `letters`: its letters A-Z (some lack J and Z)."""
+    folder = letters / source
+    if not folder.is_dir():
+        raise ValueError(f"letter photographs are expected in {folder}, which is no folder: give the data folder")
+    return _read({letter.name: sorted(letter.glob("*.jpg")) for letter in sorted(folder.iterdir())}, source)
+
+
+def read_digits(data: Path) -> Photographs:
+    folder = data / DIGITS
+    if not folder.is_dir():
+        raise ValueError(f"digit photographs are expected in {folder}, which is no folder: give the data folder")
+    return _read({digit.name: sorted(digit.glob("*.jpg")) for digit in sorted(folder.iterdir())}, DIGITS)
+
+
+def symbol_id(name: str) -> int:
+    """0-25 for A-Z, 26-35 for 0-9."""
+    if len(name) == 1 and name.isascii() and (name.isdigit() or name.isupper()):
+        return LETTERS + int(name) if name.isdigit() else ord(name) - ord("A")
+    raise ValueError(f"a class folder must be A-Z or 0-9, got {name!r}: rename or remove it")
+
+
+def _read(files: dict[str, list[Path]], source: str) -> Photographs:
+    pictures, symbols = [], []
+    for name, paths in files.items():
+        for path in paths:
+            pictures.append(read_picture(path))
+            symbols.append(symbol_id(name))
+    if not pictures:
+        raise ValueError(f"no photographs found for {source}: expected CLASS/*.jpg")
+    stacked = np.stack(pictures)
+    return Photographs(stacked, _opaque(stacked, source), np.array(symbols, np.int64))
+
+
+def read_picture(path: Path) -> Pixels:
+    """RGB, square, 128 px."""
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise ValueError(f"{path} is expected to be a JPEG picture and cannot be decoded: remove or replace it")
+    resized = cv2.resize(picture, (SOURCE_PX, SOURCE_PX), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(resized[:, :, ::-1], np.uint8)
+
+
+def _opaque(pictures: Pixels, source: str) -> Pixels:
+    """Where the hand is, for sources whose background is plain enough to cut it away; everywhere else 255."""
+    if source == "massey5":
+        masks = (pictures.max(-1) > 24).astype(np.uint8) * 255
+    elif source == DIGITS:
+        masks = np.stack([_otsu_by_colour(picture) for picture in pictures])
+    else:
+        return np.full(pictures.shape[:3], 255, np.uint8)
+    kernel = np.ones((3, 3), np.uint8)
+    return np.stack([cv2.GaussianBlur(cv2.erode(_largest(m), kernel), (3, 3), 0) for m in masks]).astype(np.uint8)
+
+
+def _otsu_by_colour(picture: Pixels) -> Pixels:
+    saturation = cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV)[:, :, 1], (5, 5), 0)
+    return np.asarray(cv2.threshold(saturation, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1], np.uint8)
+
+
+def _largest(mask: Pixels) -> Pixels:
+    """The largest connected part, its holes filled."""
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    filled = np.zeros_like(mask)
+    if outlines:
+        cv2.drawContours(filled, [max(outlines, key=cv2.contourArea)], -1, 255, cv2.FILLED)
+        return np.asarray(np.minimum(filled, cv2.dilate(mask, np.ones((3, 3), np.uint8))), np.uint8)
+    return np.full_like(mask, 255)
+
+
+def read_patches(data: Path, rng: np.random.Generator, every: int = 12, count: int = 4) -> tuple[Pixels, Pixels]:
+    """(no hands, hands): patches (N, 96, 96, 3) of How2Sign's training videos, every 12th frame, by its boxes."""
+    others: list[Pixels] = []
+    hands: list[Pixels] = []
+    for clip in sorted((data / "how2sign_clips").glob("*.mp4")):
+        if is_held_out_video(clip.name):
+            continue
+        for frame, boxes in labelled_frames(clip, every):
+            height, width = frame.shape[:2]
+            squares = {k: (b[0] * width, b[1] * height, b[2] * height) for k, b in boxes.items()}
+            held = [squares[k] for k in ("left_hand", "right_hand") if k in squares]
+            hands += [_square(frame, x, y, HAND_ENLARGED * side) for x, y, side in held]
+            others += _empty_squares(frame, held, squares.get("face"), rng, count)
+    if not others or not hands:
+        raise ValueError(f"how2sign clips with boxes are expected in {data / 'how2sign_clips'}: give the data folder")
+    return np.stack(others), np.stack(hands)
+
+
+def _empty_squares(
+    frame: Pixels,
+    held: list[tuple[float, float, float]],
+    face: tuple[float, float, float] | None,
+    rng: np.random.Generator,
+    count: int,
+) -> list[Pixels]:
+    height, width = frame.shape[:2]
+    kept: list[Pixels] = []
+    for number in range(4 * count):
+        side = float(rng.uniform(0.12, 0.4)) * height
+        x, y = rng.uniform(0.1 * width, 0.9 * width), rng.uniform(0.05 * height, 0.95 * height)
+        if face is not None and number % 3 == 0:
+            side = face[2] * float(rng.uniform(0.5, 1.2))
+            x, y = face[0] + rng.normal(0, 0.4 * side), face[1] + rng.normal(0, 0.5 * side)
+        if all(max(abs(x - hx), abs(y - hy)) > 0.45 * (side + hs) for hx, hy, hs in held):
+            kept.append(_square(frame, float(x), float(y), side))
+    return kept[:count]
+
+
+def _square(frame: Pixels, x: float, y: float, side: float, size: int = 96) -> Pixels:
+    scale = size / max(side, 2.0)
+    matrix = np.array([[scale, 0, size / 2 - scale * x], [0, scale, size / 2 - scale * y]], np.float32)
+    return np.asarray(cv2.warpAffine(frame, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How far one photograph may be changed; shares are probabilities."""
+
+    turn_deg: float = 25.0
+    smallest: float = 0.8  # of the crop's side, in sides of the photograph: the hand then fills it
+    largest: float = 1.4
+    shift: float = 0.12
+    squeeze: float = 0.15  # how far width and height may differ
+    mirror: float = 0.5
+    background: float = 0.6
+
+
+def place(picture: Pixels, opaque: Pixels, background: Pixels, rng: np.random.Generator, changes: Changes) -> Pixels:
+    """The photograph turned, scaled, shifted and laid on a background -> (64, 64, 3)."""
+    size = HAND_SIZE
+    side = float(np.exp(rng.uniform(np.log(changes.smallest), np.log(changes.largest)))) * picture.shape[0]
+    angle = np.deg2rad(rng.uniform(-changes.turn_deg, changes.turn_deg))
+    stretch = float(np.exp(rng.uniform(-changes.squeeze, changes.squeeze)))
+    sign = -1.0 if rng.random() < changes.mirror else 1.0
+    scale = size / side
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = turn @ np.diag([scale * stretch * sign, scale / stretch])
+    middle = np.full(2, picture.shape[0] / 2)
+    offset = size / 2 + rng.uniform(-changes.shift, changes.shift, 2) * size - linear @ middle
+    matrix = np.column_stack([linear, offset]).astype(np.float32)
+    flags = cv2.INTER_AREA if scale < 0.6 else cv2.INTER_LINEAR
+    if rng.random() < changes.background:
+        mask = cv2.warpAffine(opaque, matrix, (size, size), flags=cv2.INTER_LINEAR)[:, :, None].astype(np.float32) / 255
+        placed = cv2.warpAffine(picture, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        behind = cv2.resize(background, (size, size), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(placed * mask + behind * (1 - mask), np.uint8)
+    border = cv2.BORDER_REPLICATE if opaque[0, 0] else cv2.BORDER_CONSTANT
+    return np.asarray(cv2.warpAffine(picture, matrix, (size, size), flags=flags, borderMode=border), np.uint8)
+
+
+def relight(picture: Pixels, rng: np.random.Generator) -> Pixels:
+    """Another camera and light: gamma, contrast, colour cast, fog, grey, blur, coarse pixels, JPEG, noise, a piece hidden."""
+    x = picture.astype(np.float32) / 255
+    x = np.power(x, float(np.exp(rng.normal(0, 0.3))))
+    x = x * np.exp(rng.normal(0, 0.13, 3)).astype(np.float32) * float(np.exp(rng.normal(0, 0.2)))
+    if rng.random() < 0.5:
+        grey = x @ np.array([0.299, 0.587, 0.114], np.float32)
+        x = grey[:, :, None] + (x - grey[:, :, None]) * float(0.0 if rng.random() < 0.35 else rng.uniform(0.3, 1.6))
+    if rng.random() < 0.22:
+        fog = rng.uniform(0.2, 0.95, 3) if rng.random() < 0.5 else np.full(3, x.mean())
+        x = fog.astype(np.float32) + (x - fog.astype(np.float32)) * float(rng.uniform(0.35, 0.9))
+    if rng.random() < 0.25:
+        x = cv2.GaussianBlur(x, (0, 0), float(rng.uniform(0.4, 1.6)))
+    if rng.random() < 0.12:
+        x = _smear(x, rng)
+    if rng.random() < 0.2:
+        x = x + rng.normal(0, float(rng.uniform(0.01, 0.045)), x.shape).astype(np.float32)
+    done = (np.clip(x, 0, 1) * 255).astype(np.uint8)
+    if rng.random() < 0.2:
+        done = _coarse(done, rng)
+    if rng.random() < 0.2:
+        _hide_piece(done, rng)
+    return done
+
+
+def _smear(x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Motion blur in a random direction."""
+    length = int(rng.integers(3, 8))
+    kernel = np.zeros((length, length), np.float32)
+    angle = rng.uniform(0, np.pi)
+    reach = np.array([np.cos(angle), np.sin(angle)]) * (length - 1) / 2
+    start, end = (length - 1) / 2 - reach, (length - 1) / 2 + reach
+    cv2.line(kernel, start.round().astype(int).tolist(), end.round().astype(int).tolist(), 1.0)
+    return np.asarray(cv2.filter2D(x, -1, kernel / kernel.sum()), np.float32)
+
+
+def _coarse(picture: Pixels, rng: np.random.Generator) -> Pixels:
+    if rng.random() < 0.5:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 60))]
+        return np.asarray(cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR), np.uint8)
+    small = cv2.resize(picture, (int(rng.integers(24, 48)),) * 2, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (HAND_SIZE,) * 2, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _hide_piece(picture: Pixels, rng: np.random.Generator) -> None:
+    height, width = rng.integers(6, 24, 2)
+    top, left = rng.integers(0, HAND_SIZE - height), rng.integers(0, HAND_SIZE - width)
+    picture[top : top + height, left : left + width] = rng.integers(0, 256, 3)

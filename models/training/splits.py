@@ -1,0 +1,19 @@
+"""Which part of the real data is never trained on. Split by signer or video, never at random: one signer's frames are near-duplicates."""
+
+from collections.abc import Iterable
+
+TRAINING_SOURCES = ("davidlee", "massey5", "t32rahman", "zarakiliz")
+HELD_OUT_SOURCES = frozenset({"mariia"})
+HELD_OUT_VIDEOS = ("_4PBd_wiX_A", "_2u0MkRqpjA")
+HELD_OUT_GRID_CLIPS = 90
+
+
+def is_held_out_video(name: str) -> bool:
+    """Whether a How2Sign clip belongs to a video kept for evaluation."""
+    return name.startswith(HELD_OUT_VIDEOS)
+
+
+def split_grid(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """(training, held out) GRID clips: the last ones by name are held out."""
+    ordered = sorted(names)
+    return ordered[:-HELD_OUT_GRID_CLIPS], ordered[-HELD_OUT_GRID_CLIPS:]
