@@ -28,11 +28,6 @@ class Window:
         """A random window for one training batch, so that the network does not lean on one cut."""
         return cls(chunk=rng.choice((4, 8, 8, 12, 16)), lookback=rng.randint(3, 12))
 
-    @property
-    def steps_kept(self) -> int:
-        """Steps before the own chunk that a step may see."""
-        return self.chunk * self.lookback
-
     def allowed(self, steps: int, device: torch.device | None = None) -> Tensor:
         """Which step (row) sees which (column): bool (steps, steps)."""
         chunks = torch.arange(steps, device=device) // self.chunk

@@ -12,7 +12,7 @@ from models.streaming import StreamState, keep
 
 @dataclass
 class ConvolutionState(StreamState):
-    """The last kernel - 1 inputs of the depthwise convolution: (slots, dim, kernel - 1)."""
+    """The last kernel - 1 inputs of the depthwise convolution: (slots, kernel - 1, dim)."""
 
     tail: Tensor
 
@@ -22,34 +22,32 @@ class CausalConvolution(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.tail = config.conv_kernel - 1
+        self.kernel_size = config.conv_kernel
         self.gated = nn.Linear(config.dim, 2 * config.dim)
-        self.depthwise = nn.Conv1d(config.dim, config.dim, config.conv_kernel, groups=config.dim)
+        bound = config.conv_kernel**-0.5
+        self.kernel = nn.Parameter(torch.empty(config.conv_kernel, config.dim).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(config.dim))
         self.norm = nn.LayerNorm(config.dim)
         self.out = nn.Linear(config.dim, config.dim)
 
     def new_state(self, slots: int, device: torch.device | None = None) -> ConvolutionState:
-        """Silence before the first step."""
-        weight = self.depthwise.weight
-        return ConvolutionState(torch.zeros(slots, weight.shape[0], self.tail, device=device, dtype=weight.dtype))
+        """Nothing before the first step."""
+        shape = (slots, self.kernel_size - 1, self.kernel.shape[1])
+        return ConvolutionState(torch.zeros(shape, device=device, dtype=self.kernel.dtype))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Whole sequences (batch, steps, dim)."""
-        return self._after(pad(self._before(inputs), (self.tail, 0)))
+        padded = pad(glu(self.gated(inputs)).transpose(1, 2), (self.kernel_size - 1, 0))
+        weight = self.kernel.t()[:, None]
+        return self._leave(conv1d(padded, weight, self.bias, groups=len(weight)).transpose(1, 2))
 
     def step(self, inputs: Tensor, state: ConvolutionState, active: Tensor) -> Tensor:
-        """One chunk (slots, chunk, dim)."""
-        padded = torch.cat((state.tail, self._before(inputs)), dim=2)
-        keep(state.tail, padded[:, :, padded.shape[2] - self.tail :], active)
-        return self._after(padded)
+        """One chunk (slots, chunk, dim); for so few steps a sum of products is several times faster than conv1d."""
+        padded = torch.cat((state.tail, glu(self.gated(inputs))), dim=1)
+        keep(state.tail, padded[:, inputs.shape[1] :], active)
+        windows = padded.unfold(1, self.kernel_size, 1).transpose(2, 3)  # (slots, chunk, kernel, dim)
+        return self._leave((windows * self.kernel).sum(dim=2) + self.bias)
 
-    def _before(self, inputs: Tensor) -> Tensor:
-        """(batch, steps, dim) -> (batch, dim, steps)."""
-        return glu(self.gated(inputs), dim=-1).transpose(1, 2)
-
-    def _after(self, padded: Tensor) -> Tensor:
-        """(batch, dim, tail + steps) -> (batch, steps, dim)."""
-        weight, bias = self.depthwise.weight, self.depthwise.bias
-        mixed = conv1d(padded, weight, bias, groups=weight.shape[0]).transpose(1, 2)
+    def _leave(self, mixed: Tensor) -> Tensor:
         out: Tensor = self.out(silu(self.norm(mixed)))
         return out

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from models.config import EncoderConfig
-from models.layers.attention import AttentionState, ChunkedAttention
+from models.layers.attention import AttentionState, ChunkedAttention, Sight, sight_offline, sight_step
 from models.layers.convolution import CausalConvolution, ConvolutionState
-from models.layers.rotary import Rotation, rotation
-from models.streaming import StreamState, Window, additive, chunks_of, keep
+from models.streaming import StreamState, Window, chunks_of
 
 
 @dataclass
@@ -22,45 +21,10 @@ class BlockState(StreamState):
 
 @dataclass
 class EncoderState(StreamState):
-    """What all blocks remember, and how many cached steps are filled: int64 (slots,)."""
+    """What all blocks remember, and how many chunks each slot has seen: int64 (slots,)."""
 
-    filled: Tensor
+    seen: Tensor
     blocks: list[BlockState]
-
-
-class Sight(nn.Module):
-    """Masks and positions for attention, the same for all layers of a network."""
-
-    cos: Tensor
-    sin: Tensor
-
-    def __init__(self, config: EncoderConfig) -> None:
-        super().__init__()
-        self.window = Window(config.chunk, config.lookback)
-        self.channels = config.dim // config.heads
-        turn = rotation(self.window.steps_kept + config.chunk, self.channels)
-        self.register_buffer("cos", turn.cos, persistent=False)
-        self.register_buffer("sin", turn.sin, persistent=False)
-
-    def offline(self, inputs: Tensor, mask: Tensor | None, window: Window | None) -> tuple[Tensor, Rotation]:
-        """For whole sequences (batch, steps, dim) of which `mask` (batch, steps) says what is no padding."""
-        steps = inputs.shape[1]
-        allowed = (window or self.window).allowed(steps, inputs.device)
-        if mask is not None:
-            own = torch.eye(steps, dtype=torch.bool, device=inputs.device)
-            allowed = ((allowed & mask[:, None, :]) | own)[:, None]
-        return additive(allowed, inputs.dtype), rotation(steps, self.channels, inputs.device)
-
-    def step(self, filled: Tensor, dtype: torch.dtype) -> tuple[Tensor, Rotation]:
-        """For one chunk after `filled` (slots,) cached steps, which stand at the end of the cache."""
-        kept = self.window.steps_kept
-        places = torch.arange(kept + self.window.chunk, device=filled.device)
-        allowed = places >= kept - filled[:, None]
-        return additive(allowed, dtype)[:, None, None], Rotation(self.cos, self.sin)
-
-    def seen(self, filled: Tensor, active: Tensor) -> None:
-        """Count one more chunk, in place."""
-        keep(filled, (filled + self.window.chunk).clamp(max=self.window.steps_kept), active)
 
 
 class FeedForward(nn.Sequential):
@@ -94,19 +58,19 @@ class Block(nn.Module):
         """Nothing seen yet."""
         return BlockState(self.attention.new_state(slots, device), self.convolution.new_state(slots, device))
 
-    def forward(self, steps: Tensor, mask: Tensor, turn: Rotation) -> Tensor:
+    def forward(self, steps: Tensor, sight: Sight) -> Tensor:
         """Whole sequences (batch, steps, dim)."""
         steps = torch.add(steps, self.dropout(self.enter(steps)), alpha=0.5)
         normed = self.attention_norm(steps)
-        steps = steps + self.dropout(self.attention(normed, normed, mask, turn))
+        steps = steps + self.dropout(self.attention(normed, normed, sight))
         steps = steps + self.dropout(self.convolution(self.convolution_norm(steps)))
         return torch.add(steps, self.dropout(self.leave(steps)), alpha=0.5)
 
-    def step(self, steps: Tensor, mask: Tensor, turn: Rotation, state: BlockState, active: Tensor) -> Tensor:
+    def step(self, steps: Tensor, sight: Sight, state: BlockState, active: Tensor) -> Tensor:
         """One chunk (slots, chunk, dim)."""
         steps = torch.add(steps, self.enter(steps), alpha=0.5)
         normed = self.attention_norm(steps)
-        steps = steps + self.attention.step(normed, normed, mask, turn, state.attention, active)
+        steps = steps + self.attention.step(normed, normed, sight, state.attention)
         steps = steps + self.convolution.step(self.convolution_norm(steps), state.convolution, active)
         return torch.add(steps, self.leave(steps), alpha=0.5)
 
@@ -116,7 +80,8 @@ class Encoder(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.sight = Sight(config)
+        self.window = Window(config.chunk, config.lookback)
+        self.channels = config.dim // config.heads
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim)
 
@@ -127,23 +92,23 @@ class Encoder(nn.Module):
 
     def forward(self, steps: Tensor, mask: Tensor | None = None, window: Window | None = None) -> Tensor:
         """Whole sequences; `mask` (batch, steps) is true for steps that are no padding."""
-        sight = self.sight.offline(steps, mask, window)
+        sight = sight_offline(steps.shape[1], self.channels, window or self.window, mask, steps)
         for block in self._blocks():
-            steps = block(steps, *sight)
+            steps = block(steps, sight)
         out: Tensor = self.norm(steps)
         return out
 
     @torch.no_grad()
     def step(self, steps: Tensor, state: EncoderState, active: Tensor) -> Tensor:
         """One or more whole chunks (slots, n * chunk, dim); rows of slots that are not active mean nothing."""
-        done = [self._chunk(chunk, state, active) for chunk in chunks_of(steps, self.sight.window.chunk)]
+        done = [self._chunk(chunk, state, active) for chunk in chunks_of(steps, self.window.chunk)]
         return done[0] if len(done) == 1 else torch.cat(done, dim=1)
 
     def _chunk(self, steps: Tensor, state: EncoderState, active: Tensor) -> Tensor:
-        mask, turn = self.sight.step(state.filled, steps.dtype)
+        sight = sight_step(state.seen, self.channels, self.window, steps)
         for block, block_state in zip(self._blocks(), state.blocks, strict=True):
-            steps = block.step(steps, mask, turn, block_state, active)
-        self.sight.seen(state.filled, active)
+            steps = block.step(steps, sight, block_state, active)
+        state.seen += active
         out: Tensor = self.norm(steps)
         return out
 
