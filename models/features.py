@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layout import HAND, MANUAL, MOUTH
+from models.layout import HAND, MANUAL, MOUTH
 
 FEATURES = MANUAL + MOUTH  # of one step: right hand, left hand, geometry, mouth
 HAND_SIZE = 64  # pixels, both sides of a hand crop

@@ -9,14 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..features import HAND_SIZE, LETTERS, HandEncoder
+from models.features import HAND_SIZE, LETTERS, HandEncoder
 
 VIEW_SCALES = (0.85, 1.0, 1.15)  # crops of one photograph whose scores are averaged, in sides of it
 
 
 def evaluate(path: Path | None, checkpoint: Path, **options: object) -> dict[str, float | dict[str, float]]:
     """`path`/SOURCE/LETTER/*.jpg -> accuracy (over all pictures), by_source, pictures."""
-    from ..checkpoint import load
+    from models.checkpoint import load
 
     if path is None or not path.is_dir():
         raise ValueError(f"a folder SOURCE/LETTER/*.jpg is expected, got {path}: give the letters' folder")
@@ -29,7 +29,7 @@ def evaluate(path: Path | None, checkpoint: Path, **options: object) -> dict[str
 
 def evaluate_encoder(encoder: HandEncoder, folder: Path, sources: Iterable[str]) -> dict[str, float]:
     """Accuracy of every source, and over all its pictures."""
-    from ..training.photographs import read_letters
+    from models.training.photographs import read_letters
 
     right = total = 0
     figures: dict[str, float] = {}

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..features import HAND_SIZE, LETTERS, SYMBOLS, HandEncoder, HandEncoderConfig
-from .drawn_hands import DRAWN_TARGETS, DrawnHands
-from .loop import RUNS, Run, Schedule, learn
-from .photographs import DIGITS, Changes, Photographs, place, read_digits, read_letters, read_patches, relight
-from .splits import TRAINING_SOURCES
+from models.features import HAND_SIZE, LETTERS, SYMBOLS, HandEncoder, HandEncoderConfig
+from models.training.drawn_hands import DRAWN_TARGETS, DrawnHands
+from models.training.loop import RUNS, Run, Schedule, learn
+from models.training.photographs import DIGITS, Changes, Photographs, place, read_digits, read_letters, read_patches, relight
+from models.training.splits import TRAINING_SOURCES
 
 SOURCE_SHARES = {"davidlee": 0.36, "massey5": 0.26, "t32rahman": 0.14, "zarakiliz": 0.0, DIGITS: 0.14}
 SHAPES = 64  # places for handshape names in the drawn hands' head
@@ -163,8 +163,8 @@ def symbol_loss(scores: Tensor, symbols: Tensor, smoothing: float = 0.1) -> Tens
 
 def train(data: Path, out: Path, *, minutes: float, seed: int = 0, name: str = "hand_encoder") -> dict[str, float]:
     """Trains, or goes on, for `minutes` in all; saves hand_encoder to `out`; returns the held-out sources' accuracy."""
-    from ..checkpoint import save
-    from ..evaluation.letters import evaluate_encoder
+    from models.checkpoint import save
+    from models.evaluation.letters import evaluate_encoder
 
     torch.manual_seed(seed)
     tasks = HandTasks(HandEncoder(HandEncoderConfig()))

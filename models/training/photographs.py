@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..features import HAND_SIZE, LETTERS
-from .boxes import labelled_frames
-from .splits import is_held_out_video
+from models.features import HAND_SIZE, LETTERS
+from models.training.boxes import labelled_frames
+from models.training.splits import is_held_out_video
 
 SOURCE_PX = 128
 DIGITS = "digits"

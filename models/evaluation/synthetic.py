@@ -1,0 +1,95 @@
+"""Signers and sentences never seen in training, drawn and read by the whole live path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.evaluation.scores import ErrorRate, bleu
+from models.hypothesis import Caption, Hypothesis
+from models.pipeline import Translator
+from models.reading import Reading, read_many
+from models.synthetic import corpus
+
+FIRST_SEED = 1_000_000
+GROUP = 4
+
+
+def evaluate(
+    path: Path | None, checkpoint: Path, *, seed: int = 0, sentences: int = 100, record: Path | None = None,
+    details: bool = False,
+) -> dict[str, float | str]:  # fmt: skip
+    """gloss_wer, letter_accuracy, route_accuracy (shares) and bleu4 (0..100) over `sentences` clips.
+
+    `record`: a file that gets a line a caption, for `signbind train confidence`.
+    """
+    del path
+    translator = Translator.load(checkpoint, slots=GROUP)
+    glosses, letters, routes = ErrorRate(), ErrorRate(), [0, 0]
+    found_text: list[str] = []
+    true_text: list[str] = []
+    lines: list[str] = []
+    for start in range(0, sentences, GROUP):
+        seeds = range(FIRST_SEED + seed * 10_000 + start, FIRST_SEED + seed * 10_000 + min(start + GROUP, sentences))
+        clips = [corpus.clip(number, held_out=True) for number in seeds]
+        readings = read_many(translator, [only_frames(clip) for clip in clips])
+        for clip, reading in zip(clips, readings, strict=True):
+            truth = clip.script
+            glosses.add(found_glosses(reading), [span.text for span in truth.glosses])
+            letters.add(found_letters(reading), [span.text for span in truth.letters])
+            right = int((np.asarray(reading.routes) == np.asarray(truth.routes)[: len(reading.routes)]).sum())
+            routes = [routes[0] + right, routes[1] + len(reading.routes)]
+            captions = translator.refine(reading.segments)
+            found_text.append(" ".join(caption.text for caption in captions))
+            true_text.append(truth.sentence.english)
+            if details:
+                print(f"{list(truth.sentence.tokens)} -> {[t.text for s in reading.segments for t in s.tokens]}")
+                print(f"   {true_text[-1]!r} -> {found_text[-1]!r}")
+            lines.extend(_recorded(reading.segments, captions, true_text[-1]))
+    score, signature = bleu(found_text, true_text)
+    if record is not None:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text("".join(lines), encoding="utf-8")
+    return {
+        "gloss_wer": glosses.value, "letter_accuracy": letters.accuracy, "bleu4": score,
+        "route_accuracy": routes[0] / max(1, routes[1]), "sentences": float(sentences), "signature": signature,
+    }  # fmt: skip
+
+
+def only_frames(clip: corpus.Clip) -> Iterator[NDArray[np.uint8]]:
+    """The pictures of a clip, without the truth."""
+    for frame, _ in clip.frames():
+        yield frame
+
+
+def found_glosses(reading: Reading) -> list[str]:
+    """Glosses of all segments, spelled words left out."""
+    return [token.text for segment in reading.segments for token in segment.tokens if token.kind == "sign"]
+
+
+def found_letters(reading: Reading) -> list[str]:
+    """Letters of all spelled words, as the experts saw them (before any correction)."""
+    words = [token.text for segment in reading.segments for token in segment.tokens if token.kind == "fingerspelling"]
+    return [letter for word in words for letter in word]
+
+
+def _recorded(segments: list[Hypothesis], captions: list[Caption], truth: str) -> list[str]:
+    """What the confidence stage learns from: features of captions and words, and whether they were right."""
+    from models.speech import features_of
+
+    wanted = truth.lower().strip(" .?!")
+    said = {word.strip(".,?!").lower() for word in truth.split()}
+    lines = []
+    for segment, caption in zip(segments, captions, strict=True):
+        caption_features, word_features = features_of(segment, caption)
+        words = [
+            {"features": features, "right": int(word.text.strip(".,?!").lower() in said)}
+            for features, word in zip(word_features, caption.words, strict=True)
+        ]
+        right = int(caption.text.lower().strip(" .?!") == wanted)
+        lines.append(json.dumps({"caption": caption_features, "right": right, "words": words}) + "\n")
+    return lines

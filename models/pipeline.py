@@ -1,0 +1,207 @@
+"""The translator: one chunk of video in, what changed in the captions out. The contents page of this package.
+
+    frames -> sight -> routing -> experts -> gate, fusion -> ctc -> segments        (step, every 320 ms)
+    hypothesis -> names, refine -> confidence -> caption                            (refine, beside the hot path)
+
+A segment is a function of its own frames: the temporal networks start empty at signing onset, with the chunk before it
+as a pre-roll, and forget everything at its end.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.clock import CHUNK_FRAMES
+from models.ctc import PrefixBeam
+from models.hypothesis import Caption, Decoded, Hypothesis, StreamOptions, Update, milliseconds, tokens_of
+from models.segments import Segmenter
+from models.sight import Seen, Sight
+from models.speech import Speaker
+from models.temporal import Temporal
+from models.vocabulary import Vocabulary
+
+Frames = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+
+@dataclass
+class Slot:
+    """Host-side state of one open stream."""
+
+    segmenter: Segmenter
+    beam: PrefixBeam | None = None
+    previous: tuple[Tensor, Tensor] | None = None
+    """Features of the chunk before, the pre-roll of a segment that begins now."""
+    routes: list[int] | None = None
+    alpha_sum: float = 0.0
+    seen: int = 0
+    steps: int = 0
+
+
+class Translator:
+    """Video chunks of up to `slots` streams in, updates out; see `StreamOptions` for what a stream chooses.
+
+    Not thread-safe but for `refine` and `draft`, which share nothing with `step`.
+    """
+
+    def __init__(self, sight: Sight, temporal: Temporal, joint: Vocabulary, speaker: Speaker) -> None:
+        self.sight, self.temporal, self.joint, self.speaker = sight, temporal, joint, speaker
+        self.slots = sight.slots
+        self._open: list[Slot | None] = [None] * self.slots
+        self.timings_ms: dict[str, float] = {}
+        """How long each stage of the last step took."""
+
+    @staticmethod
+    def load(folder: Path, device: str = "cpu", slots: int = 4) -> Translator:
+        """Loads a checkpoint folder; raises `CheckpointError` with one sentence when a part is missing."""
+        from models.bundle import load
+
+        return load(folder, device, slots)
+
+    @staticmethod
+    def random(slots: int = 2, seed: int = 0) -> Translator:
+        """A small translator with random weights, for tests of what surrounds it."""
+        from models.bundle import random
+
+        return random(slots, seed)
+
+    def open(self, slot: int, options: StreamOptions | None = None) -> None:
+        """Begins a stream in a free slot; nothing of the slot's previous stream remains."""
+        assert self._open[slot] is None, f"slot {slot} is open already"
+        self._open[slot] = Slot(Segmenter(options or StreamOptions()))
+        self.sight.reset(slot)
+        self.temporal.reset(self._mask([slot]))
+
+    def close(self, slot: int) -> None:
+        """Ends a stream without another word; `finalize` first to get its last segment."""
+        self._open[slot] = None
+
+    def last_routes(self, slot: int) -> list[int]:
+        """The routes of the slot's last chunk, one a step."""
+        return list(self._slot(slot).routes or [])
+
+    @torch.inference_mode()
+    def step(self, frames: Frames, active: Mask) -> list[list[Update]]:
+        """One chunk, frames (slots, CHUNK_FRAMES, 480, 640, 3) uint8, for the slots that are `active`."""
+        begun = time.perf_counter()
+        seen = self.sight.encode(frames, active)
+        sighted = time.perf_counter()
+        updates: list[list[Update]] = [[] for _ in range(self.slots)]
+        rows = [int(row) for row in np.flatnonzero(active)]
+        running = [row for row in rows if self._slot(row).segmenter.running]
+        onset = self._onsets([row for row in rows if row not in running], seen, updates)
+        self._advance(seen.manual, seen.mouth, running + onset, seen)
+        for row in running + onset:
+            updates[row].append(self._update(row, "hypothesis"))
+            if self._slot(row).segmenter.over:
+                updates[row].append(self._end(row))
+        for row in rows:
+            self._slot(row).previous = (seen.manual[row].clone(), seen.mouth[row].clone())
+        self.timings_ms = {"sight": (sighted - begun) * 1e3, "experts": self.temporal.experts_ms,
+                           "fusion": self.temporal.fusion_ms}  # fmt: skip
+        return updates
+
+    def finalize(self, slot: int) -> list[Update]:
+        """Ends the running segment now; nothing when none runs."""
+        return [self._end(slot)] if self._slot(slot).segmenter.running else []
+
+    def refine(
+        self, hypotheses: list[Hypothesis], vocabulary: tuple[str, ...] = (), context: tuple[str, ...] = ()
+    ) -> list[Caption]:
+        """The sentences of finished (or running) segments, by the language model, with calibrated confidence."""
+        return self.speaker.refine(hypotheses, vocabulary, context)
+
+    def draft(self, hypothesis: Hypothesis, vocabulary: tuple[str, ...] = ()) -> Caption:
+        """The tokens as readable text, at once."""
+        return self.speaker.draft(hypothesis, vocabulary)
+
+    def _onsets(self, idle: list[int], seen: Seen, updates: list[list[Update]]) -> list[int]:
+        """Routes the idle slots' chunk; slots where signing begins start afresh and take their pre-roll."""
+        if not idle:
+            return []
+        routes = self.temporal.route(seen.manual, self._mask(idle))
+        onset: list[int] = []
+        for row in idle:
+            slot = self._slot(row)
+            slot.routes = routes[row].tolist()
+            if slot.segmenter.begins(slot.routes):
+                onset.append(row)
+                slot.beam, slot.alpha_sum, slot.seen, slot.steps = PrefixBeam(), 0.0, 0, 0
+                updates[row].append(self._update(row, "started"))
+        if onset:
+            self.temporal.reset(self._mask(onset))
+            self._pre_roll([row for row in onset if self._slot(row).segmenter.has_pre_roll], seen)
+        return onset
+
+    def _pre_roll(self, rows: list[int], seen: Seen) -> None:
+        manual, mouth = torch.zeros_like(seen.manual), torch.zeros_like(seen.mouth)
+        for row in rows:
+            previous = self._slot(row).previous
+            assert previous is not None, "a pre-roll needs a chunk before it"
+            manual[row], mouth[row] = previous
+        self._advance(manual, mouth, rows, None)
+
+    def _advance(self, manual: Tensor, mouth: Tensor, rows: list[int], seen: Seen | None) -> None:
+        """One chunk of the running segments through the temporal networks and the beam search."""
+        if not rows:
+            return
+        out = self.temporal.step(manual, mouth, self._mask(rows))
+        for row in rows:
+            slot = self._slot(row)
+            assert slot.beam is not None
+            slot.beam.extend(out.log_probs[row])
+            slot.alpha_sum += float(out.alpha[row].sum())
+            slot.steps += CHUNK_FRAMES
+            if seen is not None:
+                slot.routes = out.routes[row].tolist()
+                slot.seen += int(seen.hands[row].sum())
+                slot.segmenter.advance(slot.routes)
+
+    def _end(self, row: int) -> Update:
+        update = self._update(row, "ended")
+        slot = self._slot(row)
+        slot.segmenter.end()
+        slot.beam = None
+        self.temporal.reset(self._mask([row]))
+        return update
+
+    def _update(self, row: int, kind: str) -> Update:
+        slot = self._slot(row)
+        hypothesis = self._hypothesis(slot) if kind != "started" else None
+        segmenter = slot.segmenter
+        at = {"started": segmenter.start or 0, "ended": segmenter.last_signing}.get(kind, segmenter.now)
+        return Update(kind, segmenter.segment_id, milliseconds(at), hypothesis, slot.seen > 0)  # type: ignore[arg-type]
+
+    def _hypothesis(self, slot: Slot) -> Hypothesis:
+        assert slot.beam is not None and slot.segmenter.start is not None
+        best = slot.beam.best()
+        symbols = [
+            Decoded(self.joint.text(symbol.token), symbol.start, symbol.end, symbol.posterior)
+            for symbol in best.symbols
+        ]
+        origin_ms = milliseconds(slot.segmenter.start)
+        tokens = tokens_of(symbols, origin_ms)
+        stable = len(tokens_of(symbols[: best.stable], origin_ms))
+        steps = max(1, slot.steps)
+        return Hypothesis(
+            tokens, stable - 1 if 0 < stable < len(tokens) and tokens[stable - 1].kind != "sign" else stable,
+            origin_ms, milliseconds(slot.segmenter.last_signing), slot.alpha_sum / steps, slot.segmenter.shares(),
+            best.posterior, best.margin, min(1.0, slot.seen / steps),
+        )  # fmt: skip
+
+    def _slot(self, row: int) -> Slot:
+        slot = self._open[row]
+        assert slot is not None, f"slot {row} is not open"
+        return slot
+
+    def _mask(self, rows: list[int]) -> Mask:
+        mask = np.zeros(self.slots, bool)
+        mask[rows] = True
+        return mask

@@ -1,0 +1,53 @@
+"""The losses of the temporal networks: CTC, and a framewise cross entropy that gets CTC off its plateau of blanks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models.training.feature_clips import IGNORED
+from models.vocabulary import BLANK
+
+
+def steps_needed(target: list[int]) -> int:
+    """Steps that CTC needs for a target: a blank must stand between repeats (Graves et al. 2006)."""
+    return len(target) + sum(a == b for a, b in zip(target, target[1:], strict=False))
+
+
+def ctc(log_probs: Tensor, lengths: Tensor, targets: list[list[int]]) -> Tensor:
+    """Mean CTC loss a target symbol; log_probs (B, T, V). Rows whose target does not fit their steps count nothing."""
+    flat = torch.tensor([symbol for target in targets for symbol in target], dtype=torch.long)
+    target_lengths = torch.tensor([len(target) for target in targets])
+    losses = functional.ctc_loss(
+        log_probs.transpose(0, 1), flat, lengths, target_lengths, blank=BLANK, reduction="none", zero_infinity=True
+    )
+    return (losses / target_lengths.clamp(min=1)).mean()
+
+
+def framewise(log_probs: Tensor, frames: Tensor, *, blank_weight: float = 0.3) -> Tensor:
+    """Cross entropy of (B, T, V) against framewise ids; blanks are many, so they weigh less."""
+    weight = torch.ones(log_probs.shape[-1])
+    weight[BLANK] = blank_weight
+    return functional.nll_loss(log_probs.flatten(0, 1), frames.flatten(), weight, ignore_index=IGNORED)
+
+
+def padding_mask(lengths: Tensor, steps: int) -> Tensor:
+    """(B, T) true on a clip's own steps."""
+    return torch.arange(steps)[None, :] < lengths[:, None]
+
+
+def greedy(log_probs: Tensor, length: int) -> list[int]:
+    """Best path of one row (T, V), repeats and blanks removed."""
+    best = log_probs[:length].argmax(-1).tolist()
+    return [s for i, s in enumerate(best) if s != BLANK and (i == 0 or s != best[i - 1])]
+
+
+def edit_distance(a: list[int], b: list[int]) -> int:
+    """Levenshtein distance."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, start=1):
+        previous, row[0] = row[0], i
+        for j, y in enumerate(b, start=1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (x != y))
+    return row[-1]

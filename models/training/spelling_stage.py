@@ -1,0 +1,180 @@
+"""Words spelled by real hands: photographs of letters, embedded, set in a row as a signer would spell them.
+
+There is no open corpus of fingerspelling, but there are photographs of letters. Each is embedded in several takes
+(moved, relit); a word walks through takes of one person's letters, held and changed at a signer's pace. Places of hands
+and faces are those of the drawn signer's clips, moved to other framings; the other hand and the mouth come from there.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.checkpoint import load
+from models.features import HandEncoder
+from models.layout import GEOMETRY, HAND, MANUAL
+from models.training import feature_sets
+from models.training.feature_clips import FeatureClip, save
+from models.training.photographs import Changes, Photographs, place, read_digits, read_letters, relight
+from models.training.splits import TRAINING_SOURCES
+from models.vocabulary import LETTERS, ROUTES
+
+TAKES = 5
+NEAR = 12
+"""Photographs of one letter follow the order of their taking, so neighbours within this distance are one person's."""
+CHANGES = Changes(turn_deg=12, smallest=0.8, largest=1.25, shift=0.08, squeeze=0.08, mirror=0.5, background=0.3)
+SPELLING, REST = ROUTES.index("fingerspelling"), ROUTES.index("rest")
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Embeddings of one source: for every letter (photographs in order, takes, HAND)."""
+
+    letters: dict[str, FloatArray]
+
+
+def embed(photographs: Photographs, encoder: HandEncoder, rng: np.random.Generator) -> Bank:
+    """`TAKES` embeddings of every photograph."""
+    letters: dict[str, FloatArray] = {}
+    backgrounds = rng.integers(0, 255, (16, 8, 8, 3)).astype(np.uint8)
+    for symbol in np.unique(photographs.symbols):
+        rows = np.flatnonzero(photographs.symbols == symbol)
+        crops = [
+            relight(
+                place(photographs.pictures[row], photographs.opaque[row], backgrounds[rng.integers(16)], rng, CHANGES),
+                rng,
+            )
+            for row in rows
+            for _ in range(TAKES)
+        ]
+        with torch.inference_mode():
+            vectors = encoder(torch.from_numpy(np.stack(crops))).numpy()
+        letters[LETTERS[symbol]] = vectors.reshape(len(rows), TAKES, HAND)
+    return Bank(letters)
+
+
+def words(data: Path, rng: np.random.Generator, count: int) -> list[str]:
+    """Words of real English and strings of letters as they come; capitals, 2 to 10 letters."""
+    text = (data / "text" / "how2sign.train.tsv").read_text(encoding="utf-8")
+    known = sorted({word.upper() for word in re.findall(r"[A-Za-z]{2,10}", text)})
+    letters = np.array(list(LETTERS[:26]))
+    mixed = ["".join(rng.choice(letters, int(rng.integers(2, 9)))) for _ in range(count // 3)]
+    return [str(word) for word in rng.choice(known, count - len(mixed))] + mixed
+
+
+class Speller:
+    """Writes words as feature clips with one bank's hand and the surroundings of drawn clips."""
+
+    def __init__(self, bank: Bank, around: list[FeatureClip], rng: np.random.Generator) -> None:
+        self.bank, self.rng = bank, rng
+        self.around = [clip for clip in around if (clip.routes == SPELLING).sum() >= 8]
+        if not self.around:
+            raise ValueError("expected drawn clips with fingerspelling, got none: run `signbind train features` first")
+
+    def spell(self, word: str) -> FeatureClip | None:
+        """One clip, or None when the source has not all letters of the word."""
+        if not all(letter in self.bank.letters for letter in word):
+            return None
+        rng = self.rng
+        pace, change = rng.uniform(3.0, 11.0), rng.integers(0, 4)
+        rest = (int(rng.integers(0, 10)), int(rng.integers(0, 10)))
+        hand: list[FloatArray] = []
+        symbols: list[str] = []
+        anchor = rng.random()
+        for letter in word:
+            held = max(2, round(float(pace * np.exp(rng.normal(0, 0.25)))))
+            shown = self._held(letter, held, anchor)
+            if hand and change:
+                steps = np.linspace(0, 1, int(change) + 2, dtype=np.float32)[1:-1, None]
+                hand.extend((1 - steps) * hand[-1] + steps * shown[0])
+                symbols.extend("?" * int(change))
+            hand.extend(shown)
+            symbols.extend(["#" + letter] * held)
+        return self._clip(np.stack(hand), symbols, word, rest)
+
+    def _held(self, letter: str, steps: int, anchor: float) -> FloatArray:
+        """`steps` embeddings of one person's letter: takes near each other, smoothed over time."""
+        photographs = self.bank.letters[letter]
+        middle = anchor * len(photographs)
+        rows = np.clip(middle + self.rng.normal(0, NEAR / 3, steps), 0, len(photographs) - 1).astype(int)
+        takes = photographs[rows, self.rng.integers(0, TAKES, steps)]
+        base = takes[0] if self.rng.random() < 0.5 else takes.mean(axis=0)
+        blend = self.rng.uniform(0.3, 0.9)
+        return (blend * base + (1 - blend) * takes).astype(np.float32)
+
+    def _clip(self, hand: FloatArray, symbols: list[str], word: str, rest: tuple[int, int]) -> FeatureClip:
+        rng, steps = self.rng, len(hand) + sum(rest)
+        source = self.around[int(rng.integers(len(self.around)))]
+        spelled, resting = np.flatnonzero(source.routes == SPELLING), np.flatnonzero(source.routes == REST)
+        rows = np.resize(np.concatenate([spelled, spelled[::-1]]), len(hand))
+        before, after = (np.resize(resting, n) if len(resting) else np.resize(spelled, n) for n in rest)
+        order = np.concatenate([before, rows, after]).astype(int)
+        manual, mouth = source.manual[order].copy(), source.mouth[order].copy()
+        own = slice(rest[0], rest[0] + len(hand))
+        self._surround(manual, own)
+        manual[own, :HAND] = hand
+        routes = np.full(steps, REST, np.int8)
+        routes[own] = SPELLING
+        padded = [""] * rest[0] + symbols + [""] * rest[1]
+        return FeatureClip(manual, mouth, routes, tuple(padded), tuple("#" + letter for letter in word), ())
+
+    def _surround(self, manual: FloatArray, own: slice) -> None:
+        """Moves the spelling hand into another framing; often the other hand is out of the picture."""
+        rng, geometry = self.rng, manual[:, 2 * HAND :]
+        assert geometry.shape[1] == GEOMETRY and manual.shape[1] == MANUAL
+        steps = own.stop - own.start
+        away = rng.random() < 0.6
+        if away:
+            manual[:, HAND : 2 * HAND] = 0
+            geometry[:, 6:12] = 0
+            geometry[:, 12:15] = 0
+            geometry[:, 18:21] = 0
+        x, y = rng.uniform(-1.9, -0.5), rng.uniform(-0.2, 1.5)
+        sway = np.cumsum(rng.normal(0, 0.02, (steps, 2)), axis=0)
+        geometry[own, 0] = 1
+        geometry[own, 1], geometry[own, 2] = x + sway[:, 0], y + sway[:, 1]
+        geometry[own, 3] = rng.normal(-0.05, 0.2) + rng.normal(0, 0.06, steps)
+        geometry[own, 4:6] = np.diff(sway, axis=0, prepend=sway[:1])
+        to_mouth = np.stack([geometry[own, 1], geometry[own, 2] - 0.25], axis=1)
+        geometry[own, 15:17] = to_mouth
+        geometry[own, 17] = np.linalg.norm(to_mouth, axis=1)
+        if not away:
+            between = geometry[own, 1:3] - geometry[own, 7:9]
+            geometry[own, 12:14] = between
+            geometry[own, 14] = np.linalg.norm(between, axis=1)
+        geometry[:, 23] = rng.uniform(0.15, 0.45)
+
+
+def train(
+    data: Path,
+    out: Path,
+    *,
+    minutes: float = 5,
+    seed: int = 0,
+    clips: int = 2400,
+    features: Path = feature_sets.FEATURES,
+) -> dict[str, float]:
+    """Writes `spelled.pt`: `clips` words spelled by the hands of the training sources."""
+    del minutes
+    rng = np.random.default_rng(seed)
+    encoder = load(HandEncoder, out, "hand_encoder")
+    around = feature_sets.read("synthetic*.pt", features)
+    sources = [read_letters(data / "letters", source) for source in TRAINING_SOURCES]
+    spellers = [Speller(embed(source, encoder, rng), around, rng) for source in sources]
+    spellers.append(Speller(embed(read_digits(data), encoder, rng), around, rng))
+    made: list[FeatureClip] = []
+    for word in words(data, rng, clips):
+        digits = rng.random() < 0.06
+        speller = spellers[-1] if digits else spellers[int(rng.integers(len(sources)))]
+        text = "".join(rng.choice(np.array(list(LETTERS[26:])), int(rng.integers(1, 5)))) if digits else word
+        clip = speller.spell(text)
+        if clip is not None:
+            made.append(clip)
+    save(made, features / "spelled.pt")
+    return {"clips": float(len(made)), "frames": float(sum(map(len, made)))}
