@@ -1,0 +1,255 @@
+"""The probability that a word, a caption, is right: two small logistic models over what the translator knows of itself.
+
+    P(right) = sigmoid(bias + sum_i weight_i (x_i - mean_i) / scale_i),   |weights| held by an L2 penalty
+
+Features are plain numbers by name (`WordFeatures`, `CaptionFeatures`); the models are fitted on held-out captions by
+Newton's method and kept as JSON. Also the figures that say how good a confidence is: ECE, AUROC, risk against coverage.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.hypothesis import Hypothesis, Token
+from models.prompts import Refined, RefinedWord
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class WordFeatures:
+    """What is known of one word; shares and probabilities in 0..1, entropies and log-probabilities in nats.
+
+    `posterior` is the token's (the mean of all tokens for a word of the language alone), `spelled` the probability of
+    the verified spelling (1 where nothing was spelled).
+    """
+
+    posterior: float
+    caption_posterior: float
+    margin: float
+    route_entropy: float
+    gate: float
+    log_prob: float
+    agreement: float
+    locator: float
+    spelled: float
+    from_sign: float
+    from_spelling: float
+
+
+@dataclass(frozen=True)
+class CaptionFeatures:
+    """What is known of one caption; units as in `WordFeatures`."""
+
+    posterior: float
+    margin: float
+    route_entropy: float
+    gate: float
+    log_prob_mean: float
+    log_prob_least: float
+    agreement: float
+    locator: float
+    token_mean: float
+    token_least: float
+    spelled_least: float
+    tokens_log: float
+    drafted: float
+
+
+def word_features(
+    hypothesis: Hypothesis, refined: Refined | None, word: RefinedWord, spelled: Mapping[int, float]
+) -> WordFeatures:
+    """Features of one word; `spelled` is token index -> confidence of its verified spelling."""
+    posterior = hypothesis.tokens[word.token].posterior if word.token is not None else _mean(hypothesis.tokens)
+    return WordFeatures(
+        posterior=posterior,
+        caption_posterior=hypothesis.posterior,
+        margin=_margin(hypothesis),
+        route_entropy=_entropy(hypothesis.route),
+        gate=hypothesis.alpha_mean,
+        log_prob=max(-10.0, word.log_prob),
+        agreement=refined.agreement if refined else 1.0,
+        locator=hypothesis.locator,
+        spelled=spelled.get(word.token, 1.0) if word.token is not None else 1.0,
+        from_sign=float(word.source == "sign"),
+        from_spelling=float(word.source == "fingerspelling"),
+    )
+
+
+def caption_features(hypothesis: Hypothesis, refined: Refined | None, spelled: Mapping[int, float]) -> CaptionFeatures:
+    """Features of a whole caption; a draft has no `refined`."""
+    logs = [max(-10.0, word.log_prob) for word in refined.words] if refined and refined.words else [0.0]
+    return CaptionFeatures(
+        posterior=hypothesis.posterior,
+        margin=_margin(hypothesis),
+        route_entropy=_entropy(hypothesis.route),
+        gate=hypothesis.alpha_mean,
+        log_prob_mean=sum(logs) / len(logs),
+        log_prob_least=min(logs),
+        agreement=refined.agreement if refined else 1.0,
+        locator=hypothesis.locator,
+        token_mean=_mean(hypothesis.tokens),
+        token_least=min((token.posterior for token in hypothesis.tokens), default=0.0),
+        spelled_least=min(spelled.values(), default=1.0),
+        tokens_log=math.log1p(len(hypothesis.tokens)),
+        drafted=float(refined is None),
+    )
+
+
+def _margin(hypothesis: Hypothesis) -> float:
+    """The margin is unbounded where there is no runner-up."""
+    return min(10.0, max(0.0, hypothesis.margin))
+
+
+def _mean(tokens: Sequence[Token]) -> float:
+    return sum(token.posterior for token in tokens) / len(tokens) if tokens else 0.0
+
+
+def _entropy(shares: Sequence[float]) -> float:
+    return -sum(share * math.log(share) for share in shares if share > 0)
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """One fitted model: names of the features in order, their mean and scale, weights, bias."""
+
+    names: tuple[str, ...]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    weight: tuple[float, ...]
+    bias: float
+
+    def __post_init__(self) -> None:
+        sizes = {len(self.names), len(self.mean), len(self.scale), len(self.weight)}
+        if len(sizes) != 1:
+            raise ValueError(f"a logistic model has one mean, scale and weight a feature, got {sizes}: fit it again")
+
+    def probability(self, features: Mapping[str, float]) -> float:
+        """P(right) in 0..1; raises ValueError when a feature is missing."""
+        missing = [name for name in self.names if name not in features]
+        if missing:
+            raise ValueError(f"expected the feature {missing[0]!r}, got {sorted(features)}: fit the calibrator again")
+        rows = zip(self.names, self.mean, self.scale, self.weight, strict=True)
+        logit = self.bias + sum(weight * (features[name] - mean) / scale for name, mean, scale, weight in rows)
+        return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
+
+
+def fit(rows: Sequence[Mapping[str, float]], right: Sequence[int], penalty: float = 1.0) -> Logistic:
+    """Regularised logistic regression by Newton's method: minimises log-loss + penalty / 2 |weights|^2.
+
+    Raises ValueError when there is nothing to learn from.
+    """
+    if len(rows) != len(right) or len(set(right)) < 2:
+        raise ValueError(
+            f"expected one label a row, right and wrong ones among them, got {len(rows)} rows and labels"
+            f" {sorted(set(right))}: collect more captions"
+        )
+    names = tuple(sorted(rows[0]))
+    raw = np.array([[row[name] for name in names] for row in rows], dtype=np.float64)
+    mean, spread = raw.mean(0), raw.std(0)
+    scale = np.where(spread > 1e-6, spread, 1.0)
+    inputs = np.hstack([(raw - mean) / scale, np.ones((len(raw), 1))])
+    weights = _newton(inputs, np.array(right, dtype=np.float64), penalty)
+    return Logistic(
+        names, tuple(mean.tolist()), tuple(scale.tolist()), tuple(weights[:-1].tolist()), float(weights[-1])
+    )
+
+
+def _newton(inputs: Floats, right: Floats, penalty: float, steps: int = 50) -> Floats:
+    """Weights (features + 1,) with the bias last, which is not penalised but for 1e-3 that keeps it finite."""
+    ridge = np.full(inputs.shape[1], penalty)
+    ridge[-1] = 1e-3
+    weights = np.zeros(inputs.shape[1])
+    for _ in range(steps):
+        probability = 1 / (1 + np.exp(-np.clip(inputs @ weights, -30, 30)))
+        gradient = inputs.T @ (probability - right) + ridge * weights
+        curvature = (inputs * (probability * (1 - probability))[:, None]).T @ inputs + np.diag(ridge)
+        step = np.linalg.solve(curvature, gradient)
+        weights = weights - step * min(1.0, 5.0 / max(1e-12, float(np.abs(step).max())))
+        if np.abs(step).max() < 1e-8:
+            break
+    return weights
+
+
+@dataclass(frozen=True)
+class Calibrator:
+    """The two models of a checkpoint and the figures they were measured with."""
+
+    word: Logistic
+    caption: Logistic
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+    def word_right(self, features: WordFeatures) -> float:
+        return self.word.probability(asdict(features))
+
+    def caption_right(self, features: CaptionFeatures) -> float:
+        return self.caption.probability(asdict(features))
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    @staticmethod
+    def load(path: Path) -> Calibrator:
+        """Raises ValueError with one sentence when the file is missing or holds something else."""
+        try:
+            held = json.loads(path.read_text(encoding="utf-8"))
+            models = [
+                Logistic(**{key: _tupled(value) for key, value in held[name].items()}) for name in ("word", "caption")
+            ]
+        except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+            raise ValueError(
+                f"expected a calibrator at {path}, got {type(error).__name__}; make it with `signbind train confidence`"
+            ) from error
+        return Calibrator(models[0], models[1], held.get("measured", {}))
+
+    @staticmethod
+    def uncalibrated() -> Calibrator:
+        """Before anything was fitted: the posterior of the tokens, and nothing else, decides."""
+        word = _only([item.name for item in fields(WordFeatures)], {"posterior": 4.0, "log_prob": 0.3})
+        caption = _only([item.name for item in fields(CaptionFeatures)], {"token_mean": 4.0, "log_prob_mean": 0.5})
+        return Calibrator(word, caption)
+
+
+def _tupled(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _only(names: list[str], weights: Mapping[str, float]) -> Logistic:
+    count = len(names)
+    mean = tuple(0.5 if name in ("posterior", "token_mean") else 0.0 for name in names)
+    return Logistic(tuple(names), mean, (1.0,) * count, tuple(weights.get(name, 0.0) for name in names), 0.0)
+
+
+def expected_calibration_error(confidence: Sequence[float], right: Sequence[int], bins: int = 10) -> float:
+    """ECE = sum over equally filled bins of share * |mean confidence - share right|, in 0..1."""
+    order = np.argsort(np.asarray(confidence, dtype=np.float64), kind="stable")
+    sure, labels = np.asarray(confidence, dtype=np.float64)[order], np.asarray(right, dtype=np.float64)[order]
+    parts = [part for part in np.array_split(np.arange(len(order)), bins) if len(part)]
+    return float(sum(len(part) * abs(sure[part].mean() - labels[part].mean()) for part in parts) / max(1, len(order)))
+
+
+def auroc(confidence: Sequence[float], right: Sequence[int]) -> float:
+    """Probability that a right one has more confidence than a wrong one (ties count half); 0.5 without both kinds."""
+    sure, labels = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=bool)
+    good, bad = np.sort(sure[labels]), np.sort(sure[~labels])
+    if not len(good) or not len(bad):
+        return 0.5
+    below = np.searchsorted(bad, good, "left") + np.searchsorted(bad, good, "right")
+    return float(below.sum() / (2 * len(good) * len(bad)))
+
+
+def risk_coverage(confidence: Sequence[float], right: Sequence[int], points: int = 10) -> list[tuple[float, float]]:
+    """(share of captions shown, share of them wrong) when only the most confident are shown."""
+    order = np.argsort(-np.asarray(confidence, dtype=np.float64), kind="stable")
+    wrong = 1 - np.asarray(right, dtype=np.float64)[order]
+    counts = (
+        sorted({max(1, round(len(order) * point / points)) for point in range(1, points + 1)}) if len(order) else []
+    )
+    return [(count / len(order), float(wrong[:count].mean())) for count in counts]

@@ -1,0 +1,211 @@
+"""Fingerspelled words: believed, corrected, or shown as they were seen; never replaced by another name.
+
+A noisy channel. The letters seen, each with its posterior p, came from a word w that the signer spelled:
+
+    log P(seen | w) = best alignment of: same letter, log p; another letter c, log (1 - p) + log K[seen, c];
+                      a letter too many, log INSERTED + log (1 - p); a letter missed, log DELETED (double: DELETED_TWIN)
+
+K says which handshapes are taken for each other (fists A S T M N E, the two fingers of U V R K, ...). Words of the
+session's vocabulary, then those of a name list, compete with "it is what was seen", an unknown word whose prior falls
+with every letter. A word wins only by a clear posterior; else the letters stand, and the confidence says so.
+
+Meets `refine` in the pipeline only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from models.hypothesis import Token
+from models.vocabulary import LETTERS
+
+NAMES_FILE = Path(__file__).with_name("names.txt")
+
+CONFUSED = (
+    "ASTMNE",
+    "UVRKH",
+    "GQLZ",
+    "IJY",
+    "DFPK",
+    "COE",
+    "BFW",
+    "VWK",
+    "XDZ",
+    "PQ",
+    "MW",
+    "O0",
+    "I1",
+    "V2",
+    "W6",
+    "F9",
+)
+"""Letters whose handshapes are taken for each other; a letter may stand in several groups."""
+
+SHARE_CONFUSED = 0.85
+INSERTED, DELETED, DELETED_TWIN = 0.02, 0.02, 0.25
+LEAST, MOST = 0.03, 0.97
+"""A CTC posterior is believed no further than this."""
+VOCABULARY_PRIOR, NAME_PRIOR, UNKNOWN_PRIOR, UNKNOWN_LETTER = 4.0, 1.0, 1.0, 0.6
+VOCABULARY_WINS, NAME_WINS = 0.6, 0.8
+CLEAR = 0.5
+"""A word as seen is written as a word ("Marla") from this confidence on, below it as letters ("MARLA")."""
+
+Confusion = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A spelled word as it shall be read, P(it is right), and whether it differs from the letters seen."""
+
+    text: str
+    confidence: float
+    corrected: bool
+
+
+@dataclass(frozen=True)
+class NameList:
+    """Names by their letters in capitals ("MARIA" -> "Maria"), and common words, which are only shown in lower case."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    common: frozenset[str] = frozenset()
+
+    @staticmethod
+    def read(path: Path = NAMES_FILE) -> NameList:
+        """One word a line; a capital makes it a name; `#` begins a comment."""
+        lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+        words = [line for line in lines if line]
+        names = {spelling(word): word for word in words if word != word.lower()}
+        return NameList(names, frozenset(spelling(word) for word in words if word == word.lower()))
+
+
+@lru_cache(maxsize=1)
+def default_names() -> NameList:
+    return NameList.read()
+
+
+def spelling(word: str) -> str:
+    """The letters that spell a word: "O'Brien" -> "OBRIEN"."""
+    return "".join(letter for letter in word.upper() if letter in LETTERS)
+
+
+def default_confusion() -> dict[str, dict[str, float]]:
+    """K[seen][spelled], rows sum to 1: SHARE_CONFUSED among the letters of the seen one's groups, the rest spread."""
+    table: dict[str, dict[str, float]] = {}
+    for seen in LETTERS:
+        near = {letter for group in CONFUSED if seen in group for letter in group} - {seen}
+        spread = (1 - SHARE_CONFUSED if near else 1.0) / (len(LETTERS) - 1)
+        table[seen] = {c: spread + (SHARE_CONFUSED / len(near) if c in near else 0.0) for c in LETTERS if c != seen}
+    return table
+
+
+def learned_confusion(counts: Mapping[str, Mapping[str, int]], prior: float = 20.0) -> dict[str, dict[str, float]]:
+    """K from `counts[seen][spelled]` of wrong letters on held-out data, smoothed by the default with weight `prior`."""
+    table = default_confusion()
+    for seen, row in table.items():
+        counted = {spelled: counts.get(seen, {}).get(spelled, 0) for spelled in row}
+        total = sum(counted.values()) + prior
+        table[seen] = {spelled: (counted[spelled] + prior * share) / total for spelled, share in row.items()}
+    return table
+
+
+_DEFAULT = default_confusion()
+
+
+def log_likelihood(seen: str, posteriors: Sequence[float], word: str, confusion: Confusion = _DEFAULT) -> float:
+    """log P(seen | word spelled) by the best alignment; both in capitals; time O(len(seen) x len(word))."""
+    sure = [min(MOST, max(LEAST, p)) for p in posteriors]
+    row = [0.0]
+    for place in range(len(word)):
+        row.append(row[-1] + _missed(word, place))
+    for letter, p in zip(seen, sure, strict=True):
+        new = [row[0] + math.log(INSERTED * (1 - p))]
+        for place, spelled in enumerate(word):
+            same = math.log(p) if spelled == letter else math.log((1 - p) * confusion[letter][spelled])
+            new.append(
+                max(row[place] + same, row[place + 1] + math.log(INSERTED * (1 - p)), new[-1] + _missed(word, place))
+            )
+        row = new
+    return row[-1]
+
+
+def _missed(word: str, place: int) -> float:
+    twin = place > 0 and word[place] == word[place - 1]
+    return math.log(DELETED_TWIN if twin else DELETED)
+
+
+def verify(
+    letters: str,
+    posteriors: Sequence[float],
+    vocabulary: Sequence[str] = (),
+    names: NameList | None = None,
+    confusion: Confusion = _DEFAULT,
+) -> Verified:
+    """The word that `letters` (capitals and digits, each with its posterior) spell.
+
+    A word of `vocabulary` or of `names` (the bundled list by default) is taken only when it is clearly more probable
+    than the letters themselves. Raises ValueError when letters and posteriors differ in number.
+    """
+    if len(letters) != len(posteriors):
+        raise ValueError(f"expected one posterior a letter, got {len(posteriors)} for {letters!r}: give one for each")
+    names = default_names() if names is None else names
+    if not letters:
+        return Verified("", 0.0, False)
+    scores = _scores(letters, posteriors, vocabulary, names, confusion)
+    total = math.log(sum(math.exp(score) for score, _, _ in scores.values()))
+    best = max(scores, key=lambda word: scores[word][0])
+    score, text, wins = scores[best]
+    share = math.exp(score - total)
+    if best != letters and len(letters) > 1 and share >= wins:
+        return Verified(text, share, True)
+    score, text, _ = scores[letters]
+    return _as_seen(letters, text, posteriors, math.exp(score - total), names)
+
+
+def _scores(
+    letters: str, posteriors: Sequence[float], vocabulary: Sequence[str], names: NameList, confusion: Confusion
+) -> dict[str, tuple[float, str, float]]:
+    """Candidates by their letters: (log prior + log likelihood, text, posterior from which it wins)."""
+    unknown = math.log(UNKNOWN_PRIOR) + len(letters) * math.log(UNKNOWN_LETTER)
+    candidates = {
+        key: (math.log(NAME_PRIOR), text, NAME_WINS) for key, text in names.names.items() if _near(key, letters)
+    }
+    listed = {key: text for text in vocabulary if (key := spelling(text))}
+    candidates |= {key: (math.log(VOCABULARY_PRIOR), text, VOCABULARY_WINS) for key, text in listed.items()}
+    scores = {
+        key: (prior + log_likelihood(letters, posteriors, key, confusion), text, wins)
+        for key, (prior, text, wins) in candidates.items()
+    }
+    if letters not in scores:
+        scores[letters] = (unknown + log_likelihood(letters, posteriors, letters, confusion), "", 1.0)
+    return scores
+
+
+def _near(word: str, letters: str) -> bool:
+    """Cheap test that a listed word is worth aligning: like length and at least half of the letters in common."""
+    return abs(len(word) - len(letters)) <= 2 and 2 * len(set(word) & set(letters)) >= len(set(word))
+
+
+def _as_seen(letters: str, text: str, posteriors: Sequence[float], share: float, names: NameList) -> Verified:
+    """`text` is the listed form of exactly these letters, empty when no list has them."""
+    clear = math.exp(sum(math.log(min(MOST, max(LEAST, p))) for p in posteriors) / len(posteriors))
+    confidence = share * clear
+    if text:
+        return Verified(text, share, False)
+    if letters in names.common:
+        return Verified(letters.lower(), max(confidence, share * math.sqrt(clear)), False)
+    return Verified(letters.capitalize() if confidence >= CLEAR and letters.isalpha() else letters, confidence, False)
+
+
+def verified(token: Token, vocabulary: Sequence[str] = (), names: NameList | None = None) -> Verified:
+    """`verify` of a spelled token; a token without a posterior for each letter has its mean for all."""
+    posteriors = token.letters if len(token.letters) == len(token.text) else (token.posterior,) * len(token.text)
+    return verify(token.text, posteriors, vocabulary, names)
+
+
+def show(token: Token, vocabulary: Sequence[str]) -> str:
+    """A spelled token as it shall be read; what the refiner asks for when it fills its slots."""
+    return verified(token, vocabulary).text

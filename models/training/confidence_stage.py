@@ -1,0 +1,84 @@
+"""Fits the confidence of a checkpoint on captions that were read with it: runs/confidence.jsonl -> confidence.json.
+
+A line a caption, written by the evaluation on held-out clips:
+{"caption": {feature: value}, "right": 0 or 1, "words": [{"features": {feature: value}, "right": 0 or 1}]}
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.confidence import Calibrator, Logistic, auroc, expected_calibration_error, fit
+
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One caption's features and words with what turned out to be right."""
+
+    caption: Mapping[str, float]
+    right: int
+    words: tuple[tuple[Mapping[str, float], int], ...]
+
+
+def read(path: Path) -> list[Labelled]:
+    """Raises ValueError naming the line that is not as the module says."""
+    if not path.is_file():
+        raise ValueError(f"expected labelled captions at {path}; run `signbind evaluate` with this checkpoint first")
+    labelled = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            held = json.loads(line)
+            words = tuple((word["features"], int(word["right"])) for word in held["words"])
+            labelled.append(Labelled(held["caption"], int(held["right"]), words))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"line {number} of {path} is no labelled caption ({error!r}): write the file again"
+            ) from error
+    return labelled
+
+
+def train(data: Path, out: Path, *, minutes: float = 1.0, seed: int = 0) -> dict[str, float]:
+    """Writes `out`/confidence.json; figures are from 5-fold cross-validation by caption, so none judges itself.
+
+    `data` is the jsonl or the folder that holds confidence.jsonl; `minutes` is not used, it takes seconds.
+    """
+    labelled = read(data / "confidence.jsonl" if data.is_dir() else data)
+    random.Random(seed).shuffle(labelled)
+    figures = _measure(labelled)
+    word, caption = _fitted(labelled)
+    out.mkdir(parents=True, exist_ok=True)
+    Calibrator(word, caption, figures).save(out / "confidence.json")
+    return figures
+
+
+def _fitted(labelled: Sequence[Labelled]) -> tuple[Logistic, Logistic]:
+    words = [word for caption in labelled for word in caption.words]
+    return (
+        fit([features for features, _ in words], [right for _, right in words]),
+        fit([caption.caption for caption in labelled], [caption.right for caption in labelled]),
+    )
+
+
+def _measure(labelled: Sequence[Labelled]) -> dict[str, float]:
+    """ECE and AUROC of words and captions, each judged by a model that did not see its caption."""
+    judged: dict[str, tuple[list[float], list[int]]] = {"word": ([], []), "caption": ([], [])}
+    for fold in range(FOLDS):
+        word, caption = _fitted([one for index, one in enumerate(labelled) if index % FOLDS != fold])
+        for one in labelled[fold::FOLDS]:
+            judged["caption"][0].append(caption.probability(one.caption))
+            judged["caption"][1].append(one.right)
+            judged["word"][0].extend(word.probability(features) for features, _ in one.words)
+            judged["word"][1].extend(right for _, right in one.words)
+    figures: dict[str, float] = {}
+    for name, (confidence, right) in judged.items():
+        figures[f"{name}_ece"] = expected_calibration_error(confidence, right)
+        figures[f"{name}_auroc"] = auroc(confidence, right)
+        figures[f"{name}_right"] = sum(right) / len(right)
+        figures[f"{name}_count"] = float(len(right))
+    return figures
