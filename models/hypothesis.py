@@ -7,7 +7,7 @@ fingerspelled word) and holds the records that leave the translator.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal
 
 from models.clock import FRAME_RATE_HZ
 
@@ -16,15 +16,6 @@ SPELLED_GAP_MS = 700
 
 Kind = Literal["sign", "fingerspelling"]
 Source = Literal["sign", "fingerspelling", "lips", "language"]
-
-
-class Symbol(Protocol):
-    """One decoded CTC symbol: its text ("NAME" or "#M"), its steps and its posterior in 0..1."""
-
-    text: str
-    start: int
-    end: int
-    posterior: float
 
 
 @dataclass(frozen=True)
@@ -55,8 +46,8 @@ class Hypothesis:
     """The best reading of a segment so far.
 
     `stable` counts the leading tokens that later input cannot change; `route` is the share of sign, fingerspelling and
-    rest steps; `posterior` is the best hypothesis' share among the surviving beams, `margin` the log distance to the
-    runner-up (nats), `locator` the mean of "a hand was seen" over the signing steps. All shares lie in 0..1.
+    rest steps; `posterior` is the best hypothesis' share among the surviving beams, `margin` its lead over the
+    runner-up, `locator` the mean of "a hand was seen" over the signing steps. All shares lie in 0..1.
     """
 
     tokens: tuple[Token, ...]

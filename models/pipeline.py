@@ -61,16 +61,16 @@ class Translator:
     @staticmethod
     def load(folder: Path, device: str = "cpu", slots: int = 4) -> Translator:
         """Loads a checkpoint folder; raises `CheckpointError` with one sentence when a part is missing."""
-        from models.bundle import load
+        from models.bundle import translator
 
-        return load(folder, device, slots)
+        return translator(folder, device, slots)
 
     @staticmethod
     def random(slots: int = 2, seed: int = 0) -> Translator:
         """A small translator with random weights, for tests of what surrounds it."""
-        from models.bundle import random
+        from models.bundle import random_translator
 
-        return random(slots, seed)
+        return random_translator(slots, seed)
 
     def open(self, slot: int, options: StreamOptions | None = None) -> None:
         """Begins a stream in a free slot; nothing of the slot's previous stream remains."""
@@ -113,10 +113,17 @@ class Translator:
         return [self._end(slot)] if self._slot(slot).segmenter.running else []
 
     def refine(
-        self, hypotheses: list[Hypothesis], vocabulary: tuple[str, ...] = (), context: tuple[str, ...] = ()
+        self,
+        hypotheses: list[Hypothesis],
+        vocabulary: tuple[str, ...] = (),
+        context: tuple[str, ...] = (),
+        deadline_s: float | None = None,
     ) -> list[Caption]:
-        """The sentences of finished (or running) segments, by the language model, with calibrated confidence."""
-        return self.speaker.refine(hypotheses, vocabulary, context)
+        """The sentences of finished (or running) segments, by the language model, with calibrated confidence.
+
+        What is not written within `deadline_s` comes as its draft.
+        """
+        return self.speaker.refine(hypotheses, vocabulary, context, deadline_s)
 
     def draft(self, hypothesis: Hypothesis, vocabulary: tuple[str, ...] = ()) -> Caption:
         """The tokens as readable text, at once."""
@@ -156,7 +163,7 @@ class Translator:
         for row in rows:
             slot = self._slot(row)
             assert slot.beam is not None
-            slot.beam.extend(out.log_probs[row])
+            slot.beam.advance(out.log_probs[row])
             slot.alpha_sum += float(out.alpha[row].sum())
             slot.steps += CHUNK_FRAMES
             if seen is not None:
@@ -180,12 +187,10 @@ class Translator:
         return Update(kind, segmenter.segment_id, milliseconds(at), hypothesis, slot.seen > 0)  # type: ignore[arg-type]
 
     def _hypothesis(self, slot: Slot) -> Hypothesis:
-        assert slot.beam is not None and slot.segmenter.start is not None
+        assert slot.beam is not None
+        assert slot.segmenter.start is not None
         best = slot.beam.best()
-        symbols = [
-            Decoded(self.joint.text(symbol.token), symbol.start, symbol.end, symbol.posterior)
-            for symbol in best.symbols
-        ]
+        symbols = [Decoded(self.joint.decode([e.token])[0], e.start, e.end, e.peak) for e in best.emissions]
         origin_ms = milliseconds(slot.segmenter.start)
         tokens = tokens_of(symbols, origin_ms)
         stable = len(tokens_of(symbols[: best.stable], origin_ms))

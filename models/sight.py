@@ -74,12 +74,13 @@ class Sight:
         return Seen(manual, mouth, hands, faces)
 
     def _encode_pieces(self, pieces: Pieces, manual: Tensor, mouth: Tensor) -> None:
+        device = next(self.hand.parameters()).device
         if pieces.hands:
-            embedded = self.hand(torch.from_numpy(np.stack(pieces.hands)))
+            embedded = self.hand(torch.from_numpy(np.stack(pieces.hands)).to(device)).cpu()
             for (row, step, side), vector in zip(pieces.hand_places, embedded, strict=True):
                 manual[row, step, side * HAND : (side + 1) * HAND] = vector
         if pieces.mouths:
-            embedded = self.mouth(torch.from_numpy(np.stack(pieces.mouths)))
+            embedded = self.mouth(torch.from_numpy(np.stack(pieces.mouths)).to(device)).cpu()
             for (row, step), vector in zip(pieces.mouth_places, embedded, strict=True):
                 mouth[row, step] = vector
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.evaluation.scores import ErrorRate, bleu
-from models.hypothesis import Caption, Hypothesis
 from models.pipeline import Translator
 from models.reading import Reading, read_many
+from models.speech import Explained
 from models.synthetic import corpus
 
 FIRST_SEED = 1_000_000
@@ -43,13 +43,13 @@ def evaluate(
             letters.add(found_letters(reading), [span.text for span in truth.letters])
             right = int((np.asarray(reading.routes) == np.asarray(truth.routes)[: len(reading.routes)]).sum())
             routes = [routes[0] + right, routes[1] + len(reading.routes)]
-            captions = translator.refine(reading.segments)
-            found_text.append(" ".join(caption.text for caption in captions))
+            captions = translator.speaker.explain(reading.segments)
+            found_text.append(" ".join(spoken.caption.text for spoken in captions))
             true_text.append(truth.sentence.english)
             if details:
                 print(f"{list(truth.sentence.tokens)} -> {[t.text for s in reading.segments for t in s.tokens]}")
                 print(f"   {true_text[-1]!r} -> {found_text[-1]!r}")
-            lines.extend(_recorded(reading.segments, captions, true_text[-1]))
+            lines.extend(_recorded(captions, true_text[-1]))
     score, signature = bleu(found_text, true_text)
     if record is not None:
         record.parent.mkdir(parents=True, exist_ok=True)
@@ -77,19 +77,17 @@ def found_letters(reading: Reading) -> list[str]:
     return [letter for word in words for letter in word]
 
 
-def _recorded(segments: list[Hypothesis], captions: list[Caption], truth: str) -> list[str]:
+def _recorded(captions: list[Explained], truth: str) -> list[str]:
     """What the confidence stage learns from: features of captions and words, and whether they were right."""
-    from models.speech import features_of
-
     wanted = truth.lower().strip(" .?!")
     said = {word.strip(".,?!").lower() for word in truth.split()}
     lines = []
-    for segment, caption in zip(segments, captions, strict=True):
-        caption_features, word_features = features_of(segment, caption)
+    for spoken in captions:
+        caption = spoken.caption
         words = [
             {"features": features, "right": int(word.text.strip(".,?!").lower() in said)}
-            for features, word in zip(word_features, caption.words, strict=True)
+            for features, word in zip(spoken.word_features, caption.words, strict=True)
         ]
         right = int(caption.text.lower().strip(" .?!") == wanted)
-        lines.append(json.dumps({"caption": caption_features, "right": right, "words": words}) + "\n")
+        lines.append(json.dumps({"caption": spoken.features, "right": right, "words": words}) + "\n")
     return lines

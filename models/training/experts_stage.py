@@ -23,6 +23,7 @@ from models.training.feature_clips import Batch, FeatureClip, Targets
 from models.training.loop import Run, Schedule, learn
 
 FRAMEWISE = 0.5
+HELD_OUT_WORDS = 100
 OTHER_SHARE = {"sign": 0.0, "fingerspelling": 0.35}
 
 
@@ -33,12 +34,13 @@ def train(
     del data
     targets = Targets.of(feature_sets.glosses_of(out / "glosses.txt"))
     clips, held = feature_sets.read("synthetic*.pt", features), feature_sets.read("held_out.pt", features)
-    spelled = feature_sets.read("spelled*.pt", features) if OTHER_SHARE[only] else None
+    spelled = feature_sets.read("spelled*.pt", features) if OTHER_SHARE[only] else []
+    kept, spelled = spelled[-HELD_OUT_WORDS:], spelled[:-HELD_OUT_WORDS]
     if only == "fingerspelling":
         clips = [clip for clip in clips if any(token.startswith("#") for token in clip.tokens)]
     config = ExpertConfig(in_features=MANUAL, vocabulary=targets.of_expert(only).size, dropout=0.15)
     expert = Expert(config)
-    sample = clips[:400] + (spelled or [])[:200]
+    sample = clips[:400] + spelled[:200]
     expert.standardise.fit(torch.cat([torch.from_numpy(clip.manual) for clip in sample]))
     run = Run(f"{only}_expert", expert, seed)
     rng = random.Random(seed)
@@ -50,14 +52,13 @@ def train(
         return symbols + FRAMEWISE * frames, {"ctc": symbols.item(), "framewise": frames.item()}
 
     stream = feature_sets.batches(
-        clips, only, targets, seed=seed + run.steps, other=spelled, other_share=OTHER_SHARE[only]
+        clips, only, targets, seed=seed + run.steps, other=spelled or None, other_share=OTHER_SHARE[only]
     )
     best = learn(run, Schedule(minutes, learning_rate=1.5e-3, average_decay=0.996), stream, loss)
     assert isinstance(best, Expert)
     save(best, config, out, only)
     figures = {f"{only}_error": error_rate(best, held, only, targets)}
-    if spelled:
-        kept = spelled[-100:]
+    if kept:
         figures["real_letters_error"] = error_rate(best, kept, only, targets)
     print(figures)
     return figures

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from models.training.feature_clips import Batch, FeatureClip, Targets, collate, load, varied
-from models.training.splits import MissingData
 
 FEATURES = Path("runs/features")
 BATCH_FRAMES = 2200
@@ -23,7 +22,7 @@ def read(pattern: str, folder: Path = FEATURES) -> list[FeatureClip]:
     """All clips of the files that match; an error names the stage that makes them."""
     files = sorted(folder.glob(pattern))
     if not files:
-        raise MissingData(f"expected {pattern} in {folder}, but there is none: run `signbind train features` first")
+        raise ValueError(f"expected {pattern} in {folder}, but there is none: run `signbind train features` first")
     return [clip for file in files for clip in load(file)]
 
 

@@ -1,0 +1,69 @@
+"""A whole translator from one checkpoint folder, or a small random one for tests of what surrounds it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from models.checkpoint import CheckpointError, load
+from models.confidence import Calibrator
+from models.config import ExpertConfig, FusionConfig, RouterConfig
+from models.experts import Expert
+from models.features import HandEncoder, HandEncoderConfig
+from models.fusion import Fusion
+from models.layout import MANUAL, MOUTH
+from models.lips import MouthEncoder, MouthEncoderConfig
+from models.locate import Locator, LocatorConfig
+from models.names import show
+from models.pipeline import Translator
+from models.refine import Refiner
+from models.routing import Router
+from models.sight import Sight
+from models.speech import Speaker
+from models.temporal import Temporal
+from models.vocabulary import LETTERS, PHONEMES, Vocabulary, joint
+
+GLOSSES = "glosses.txt"
+
+
+def translator(folder: Path, device: str = "cpu", slots: int = 4, adapter: str | None = None) -> Translator:
+    """Loads every stage of a checkpoint; raises CheckpointError (or RefinerError) naming the first part that is missing."""
+    if not folder.is_dir():
+        raise CheckpointError(f"expected a checkpoint folder at {folder}, but there is none: give one, or train one")
+    glosses = Vocabulary.read(folder / GLOSSES)
+    sight = Sight(load(Locator, folder, "locate").to(device), load(HandEncoder, folder, "hand_encoder").to(device),
+                  load(MouthEncoder, folder, "mouth_encoder").to(device), slots)  # fmt: skip
+    experts = [load(Expert, folder, name).to(device) for name in ("sign", "fingerspelling", "lips")]
+    fusion = load(Fusion, folder, "fusion").to(device)
+    if fusion.config.sign_vocabulary != glosses.size:
+        raise CheckpointError(
+            f"{folder / GLOSSES} holds {glosses.size - 1} glosses, but fusion was trained with "
+            f"{fusion.config.sign_vocabulary - 1}: take both from the same training"
+        )
+    temporal = Temporal(load(Router, folder, "router").to(device), experts[0], experts[1], experts[2], fusion, slots)
+    refiner = Refiner.load(folder / "llm", folder / "adapters" / adapter if adapter else None, show=show)
+    confidence = folder / "confidence.json"
+    calibrator = Calibrator.load(confidence) if confidence.is_file() else None
+    return Translator(sight, temporal, joint(glosses), Speaker(refiner, calibrator))
+
+
+def random_translator(slots: int = 2, seed: int = 0) -> Translator:
+    """Small random weights, no language model: drafts only. For tests; it understands nothing."""
+    torch.manual_seed(seed)
+    glosses = Vocabulary(("I", "NAME", "WANT", "WATER"))
+    small = {"dim": 32, "layers": 1, "heads": 2, "dropout": 0.0}
+    sight = Sight(Locator(LocatorConfig(stem=8, channels=(8, 8, 8, 8), threshold=0.01)),
+                  HandEncoder(HandEncoderConfig(stem=8, channels=(8, 8), blocks=(1, 1))),
+                  MouthEncoder(MouthEncoderConfig(stem=4, channels=(4, 4))), slots)  # fmt: skip
+    experts = [
+        Expert(ExpertConfig(in_features=features, vocabulary=size, **small))  # type: ignore[arg-type]
+        for features, size in ((MANUAL, glosses.size), (MANUAL, len(LETTERS) + 1), (MOUTH, len(PHONEMES) + 1))
+    ]
+    fusion = Fusion(FusionConfig(sign_vocabulary=glosses.size, sign_dim=32, fingerspelling_dim=32, lips_dim=32,
+                                 **small))  # type: ignore[arg-type]  # fmt: skip
+    router = Router(RouterConfig(**small))  # type: ignore[arg-type]
+    with torch.no_grad():
+        router.head.bias.copy_(torch.tensor([2.0, 1.0, 0.0]))
+    temporal = Temporal(router, experts[0], experts[1], experts[2], fusion, slots)
+    return Translator(sight, temporal, joint(glosses), Speaker(None, None))

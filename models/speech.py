@@ -1,0 +1,85 @@
+"""Hypotheses to captions: the language model's sentence or the readable draft, each word with its confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from models import names
+from models.confidence import Calibrator, caption_features, word_features
+from models.hypothesis import Caption, Hypothesis, Word
+from models.prompts import Refined, RefinedWord, Request, readable, sentence_case
+from models.refine import Refiner
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A caption and what its confidence was computed from (see `models/confidence.py`)."""
+
+    caption: Caption
+    features: dict[str, float]
+    word_features: tuple[dict[str, float], ...]
+
+
+class Speaker:
+    """Writes captions. Without a calibrator (a checkpoint being trained) posteriors stand in for confidences."""
+
+    def __init__(self, refiner: Refiner | None, calibrator: Calibrator | None) -> None:
+        self.refiner, self.calibrator = refiner, calibrator
+
+    def refine(
+        self,
+        hypotheses: Sequence[Hypothesis],
+        vocabulary: Sequence[str] = (),
+        context: Sequence[str] = (),
+        deadline_s: float | None = None,
+    ) -> list[Caption]:
+        """One caption a hypothesis; the draft where the deadline passed before the sentence was written."""
+        return [explained.caption for explained in self.explain(hypotheses, vocabulary, context, deadline_s)]
+
+    def explain(
+        self,
+        hypotheses: Sequence[Hypothesis],
+        vocabulary: Sequence[str] = (),
+        context: Sequence[str] = (),
+        deadline_s: float | None = None,
+    ) -> list[Explained]:
+        """`refine`, with the features of every confidence."""
+        requests = [Request(tuple(h.tokens), tuple(vocabulary), tuple(context)) for h in hypotheses]
+        written: list[Refined | None] = [None] * len(requests)
+        if self.refiner is not None:
+            written = self.refiner.refine(requests, deadline_s)
+        return [self._caption(h, text, vocabulary) for h, text in zip(hypotheses, written, strict=True)]
+
+    def draft(self, hypothesis: Hypothesis, vocabulary: Sequence[str] = ()) -> Caption:
+        """The tokens as readable text."""
+        return self._caption(hypothesis, None, vocabulary).caption
+
+    def _caption(self, hypothesis: Hypothesis, refined: Refined | None, vocabulary: Sequence[str]) -> Explained:
+        tokens = enumerate(hypothesis.tokens)
+        spelled = {i: names.verified(t, vocabulary).confidence for i, t in tokens if t.kind == "fingerspelling"}
+        words = refined.words if refined is not None else _draft_words(hypothesis, vocabulary)
+        text = refined.text if refined is not None else readable(hypothesis.tokens, vocabulary, names.show)
+        features = caption_features(hypothesis, refined, spelled)
+        each = [word_features(hypothesis, refined, word, spelled) for word in words]
+        if self.calibrator is not None:
+            whole = self.calibrator.caption_right(features)
+            confidences = [self.calibrator.word_right(row) for row in each]
+        else:
+            whole, confidences = hypothesis.posterior, [row.posterior for row in each]
+        said = tuple(
+            Word(word.text, word.start_ms, word.end_ms, share, word.source)
+            for word, share in zip(words, confidences, strict=True)
+        )
+        return Explained(Caption(text, said, whole), asdict(features), tuple(asdict(row) for row in each))
+
+
+def _draft_words(hypothesis: Hypothesis, vocabulary: Sequence[str]) -> tuple[RefinedWord, ...]:
+    """One word a token, as the draft shows it."""
+    words = []
+    for index, token in enumerate(hypothesis.tokens):
+        text = readable([token], vocabulary, names.show)
+        shown = text if index == 0 or token.kind == "fingerspelling" or text == "I" else text[0].lower() + text[1:]
+        words.append(RefinedWord(sentence_case(shown) if index == 0 else shown, 0.0, token.kind, index,
+                                 token.start_ms, token.end_ms))  # fmt: skip
+    return tuple(words)
