@@ -28,7 +28,7 @@ GLOSSES = "glosses.txt"
 
 
 def translator(folder: Path, device: str = "cpu", slots: int = 4, adapter: str | None = None) -> Translator:
-    """Loads every stage of a checkpoint; raises CheckpointError (or RefinerError) naming the first part that is missing."""
+    """Loads every stage of a checkpoint; CheckpointError or RefinerError names the first part that is missing."""
     if not folder.is_dir():
         raise CheckpointError(f"expected a checkpoint folder at {folder}, but there is none: give one, or train one")
     glosses = Vocabulary.read(folder / GLOSSES)

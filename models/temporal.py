@@ -1,4 +1,4 @@
-"""The networks over time, batched over slots: router, the three experts, fusion; one step advances the slots it is given."""
+"""The networks over time, batched over slots: router, three experts, fusion. A step advances the slots it is given."""
 
 from __future__ import annotations
 

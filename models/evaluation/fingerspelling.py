@@ -14,7 +14,7 @@ GROUP = 4
 
 
 def evaluate(path: Path | None, checkpoint: Path, *, details: bool = False) -> dict[str, float]:
-    """letter_accuracy: 1 - edit distance over letters. Glosses found where letters were spelled count as missing letters."""
+    """letter_accuracy: 1 - edit distance over letters; glosses found in place of letters are letters missed."""
     videos = sorted(path.glob("*.mp4")) if path else []
     if not videos:
         raise ValueError(f"expected WORD.mp4 files in {path}, but there are none: name each file after its word")

@@ -1,8 +1,8 @@
 """Rendered clips of the synthetic signer on disk: small pictures of every frame with their truth.
 
-Rendering is the costly part of a recipe, and the locator and the encoders change more often than the signer does. So a
-clip is drawn once and kept as JPEG pictures: the locator's view (160x120), a generous picture of each hand (box enlarged
-by `HAND_MARGIN`) and of the mouth. Boxes found later by any locator are then cut out of these pictures.
+Rendering is the costly part of a recipe, and the eyes change more often than the signer does. So a clip is drawn once
+and kept as JPEG pictures: the locator's view (160x120), a generous picture of each hand (box enlarged by `HAND_MARGIN`)
+and of the mouth. Boxes found later by any locator are then cut out of these pictures.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def _draw_one(folder: Path, seed: int, held_out: bool) -> int:
 
 
 def frame_symbols(clip: Cached, *, guard: float = 0.15) -> list[str]:
-    """The joint symbol of every step: "NAME", "#M", "" (blank) or "?" (within `guard` of a sign's edge: not trained)."""
+    """The joint symbol of every step: "NAME", "#M", "" (blank), or "?" near a sign's edge (`guard`): not trained."""
     symbols = [""] * len(clip)
     for prefix, spans in (("", clip.glosses), ("#", clip.letters)):
         for text, start_ms, end_ms in spans:

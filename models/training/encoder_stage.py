@@ -19,8 +19,8 @@ from models.training.splits import TRAINING_SOURCES
 SOURCE_SHARES = {"davidlee": 0.36, "massey5": 0.26, "t32rahman": 0.14, "zarakiliz": 0.0, DIGITS: 0.14}
 SHAPES = 64  # places for handshape names in the drawn hands' head
 NONE = -1
-PHOTOGRAPHS, PATCHES, DRAWN = 72, 12, 28  # of one batch
-MIXED_SHARE = 0.4  # of the batches
+PHOTOGRAPHS, PATCHES, DRAWN = 64, 8, 24  # of one batch
+MIXED_SHARE = 0.25  # of the batches
 MIXED_BETA = 0.3
 
 

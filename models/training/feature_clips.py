@@ -21,8 +21,8 @@ IGNORED = -100
 MIRROR_ORDER = [*range(6, 12), *range(6), 12, 13, 14, *range(18, 21), *range(15, 18), 21, 22, 23]
 MIRROR_SIGN = np.ones(GEOMETRY, np.float32)
 MIRROR_SIGN[[1, 4, 7, 10, 13, 15, 18]] = -1
-"""Geometry in a mirror (channels: models/crops.py): sides change places, every x changes its sign; the distance from left
-to right hand keeps its x (both the sides and the axis turn) and changes its y."""
+"""Geometry in a mirror (channels: models/crops.py): sides change places, every x changes its sign; the distance
+between the hands keeps its x (both the sides and the axis turn) and changes its y."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Fusion with frozen experts and a frozen router: it learns what the routed experts' posteriors lack.
 
-Its output starts as the routed experts' own (see models/fusion.py), so training can only correct it. Routes are drawn by
-Gumbel-Softmax with tau annealed (Jang et al., arXiv 1611.01144), so that fusion meets the router's doubts.
+Its output starts as the routed experts' own (see models/fusion.py), so training can only correct it. Routes are drawn
+by Gumbel-Softmax with tau annealed (Jang et al., arXiv 1611.01144), so that fusion meets the router's doubts.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.checkpoint import load
 from models.features import HandEncoder
-from models.layout import GEOMETRY, HAND, MANUAL
+from models.layout import GEOMETRY, HAND
 from models.training import feature_sets
 from models.training.feature_clips import FeatureClip, save
 from models.training.photographs import Changes, Photographs, place, read_digits, read_letters, relight
@@ -127,7 +127,7 @@ class Speller:
     def _surround(self, manual: FloatArray, own: slice) -> None:
         """Moves the spelling hand into another framing; often the other hand is out of the picture."""
         rng, geometry = self.rng, manual[:, 2 * HAND :]
-        assert geometry.shape[1] == GEOMETRY and manual.shape[1] == MANUAL
+        assert geometry.shape[1] == GEOMETRY, manual.shape
         steps = own.stop - own.start
         away = rng.random() < 0.6
         if away:

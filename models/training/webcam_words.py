@@ -1,4 +1,4 @@
-"""Words from webcam recordings of single letters: frames of each letter in a row, for `signbind evaluate fingerspelling`.
+"""Words of single letters recorded at a webcam: frames of each letter in a row, for `evaluate fingerspelling`.
 
 The signer of `webcam_letters` is never trained on for letters, so the words are of an unseen signer. J and Z move and
 are taken as whole stretches; other letters as consecutive frames from the middle of their recording.
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from models.clock import FRAME_RATE_HZ
 from models.video import frames
 
-WORDS = (
-    "MARIA JAZZ QUICK BROWN FOX LAZY DOG VIXEN WALTZ NYMPH BERLIN TOKYO HAZEL JOSEPH VICTOR WENDY OXFORD KYLE BUDGET "
-    "PIXEL GRAVITY SPHINX ZEBRA MOUNT CLARK FRIDAY"
-).split()
+WORDS = tuple(
+    """MARIA JAZZ QUICK BROWN FOX LAZY DOG VIXEN WALTZ NYMPH BERLIN TOKYO HAZEL JOSEPH VICTOR WENDY OXFORD KYLE BUDGET
+    PIXEL GRAVITY SPHINX ZEBRA MOUNT CLARK FRIDAY""".split()
+)
 
 
 def write(
