@@ -1,0 +1,87 @@
+"""Sign, fingerspelling or rest: which expert is to be heard at every step."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gumbel_softmax, one_hot
+
+from models.config import RouterConfig
+from models.layers.encoder import Encoder, EncoderState
+from models.layers.standardise import Standardise
+from models.streaming import StreamState, Window, keep
+from models.vocabulary import REST, ROUTES
+
+
+@dataclass
+class RouterState(StreamState):
+    """The encoder's memory, and the route that holds, int64 (slots,), counted from rest so that empty means rest."""
+
+    encoder: EncoderState
+    from_rest: Tensor
+
+
+class RouterOutput(NamedTuple):
+    """Of every step: logits and the route taken as one-hot, both (batch, steps, 3) in the order of ROUTES."""
+
+    logits: Tensor
+    routes: Tensor
+
+
+class Router(nn.Module):
+    """Manual features -> route. Live, a route holds until another leads it by `margin` in probability."""
+
+    def __init__(self, config: RouterConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.standardise = Standardise(config.in_features)
+        self.enter = nn.Linear(config.in_features, config.dim)
+        self.dropout = nn.Dropout(config.dropout)
+        self.encoder = Encoder(config)
+        self.head = nn.Linear(config.dim, len(ROUTES))
+
+    def new_state(self, slots: int, device: torch.device | None = None) -> RouterState:
+        """Nothing seen yet, at rest."""
+        return RouterState(self.encoder.new_state(slots, device), torch.zeros(slots, dtype=torch.int64, device=device))
+
+    def reset(self, state: RouterState, mask: Tensor) -> None:
+        """Empty the slots where `mask` (slots,) is true."""
+        state.reset(mask)
+
+    def forward(self, features: Tensor, mask: Tensor | None = None, window: Window | None = None) -> Tensor:
+        """Logits (batch, steps, 3) of whole sequences (batch, steps, in_features)."""
+        logits: Tensor = self.head(self.encoder(self._enter(features), mask, window)).float()
+        return logits
+
+    def route(self, logits: Tensor, tau: float = 1.0, training: bool = False) -> Tensor:
+        """One-hot routes (batch, steps, 3) of whole sequences.
+
+        In training a sample by Gumbel-Softmax at temperature `tau`, hard forward, soft backward (Jang et al.,
+        arXiv 1611.01144); else what `step` would have given from the first step on.
+        """
+        if training:
+            return gumbel_softmax(logits, tau=tau, hard=True, dim=-1)
+        held = torch.full((len(logits),), REST, dtype=torch.int64, device=logits.device)
+        return self._hold(logits, held)
+
+    @torch.no_grad()
+    def step(self, features: Tensor, state: RouterState, active: Tensor) -> RouterOutput:
+        """Whole chunks (slots, n * chunk, in_features); advances the slots where `active` (slots,) is true."""
+        logits = self.head(self.encoder.step(self._enter(features), state.encoder, active)).float()
+        routes = self._hold(logits, (state.from_rest + REST) % len(ROUTES))
+        keep(state.from_rest, (routes[:, -1].argmax(dim=-1) - REST) % len(ROUTES), active)
+        return RouterOutput(logits, routes)
+
+    def _enter(self, features: Tensor) -> Tensor:
+        out: Tensor = self.dropout(self.enter(self.standardise(features)))
+        return out
+
+    def _hold(self, logits: Tensor, held: Tensor) -> Tensor:
+        """Arg max with hysteresis, from the routes `held` (batch,) before the first step."""
+        bonus = self.config.margin * torch.eye(len(ROUTES), device=logits.device)
+        taken = []
+        for probabilities in logits.detach().softmax(dim=-1).unbind(1):
+            held = (probabilities + bonus[held]).argmax(dim=-1)
+            taken.append(held)
+        return one_hot(torch.stack(taken, dim=1), len(ROUTES)).to(logits.dtype)
