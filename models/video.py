@@ -20,7 +20,7 @@ def frames(path: Path) -> Iterator[NDArray[np.uint8]]:
             if not container.streams.video:
                 raise ValueError(f"expected a video in {path}, but it has no video stream: give another file")
             for frame in container.decode(video=0):
-                yield frame.to_ndarray(format="rgb24")
+                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     except av.FFmpegError as error:
         raise ValueError(
             f"expected a video in {path}, but it cannot be decoded ({error}): give another file"
@@ -37,7 +37,7 @@ def canvas_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
             while last is not None and tick / FRAME_RATE_HZ < time_s - 1e-3:
                 yield last
                 tick += 1
-            last = _on_canvas(frame.to_ndarray(format="rgb24"))
+            last = _on_canvas(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
         if last is not None:
             yield last
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-import sacrebleu
+from sacrebleu.metrics.bleu import BLEU
 
 
 def edit_distance(found: Sequence[Hashable], truth: Sequence[Hashable]) -> int:
@@ -41,6 +41,6 @@ class ErrorRate:
 
 def bleu(found: list[str], truth: list[str], *, lowercase: bool = False) -> tuple[float, str]:
     """Corpus BLEU-4 (0..100) and its sacreBLEU signature."""
-    metric = sacrebleu.metrics.BLEU(lowercase=lowercase)
+    metric = BLEU(lowercase=lowercase)
     score = metric.corpus_score(found, [truth])
     return float(score.score), str(metric.get_signature())

@@ -58,13 +58,12 @@ def cut(picture: Picture, centre: tuple[float, float], side: float, out: int) ->
     """The square of `side` pixels around `centre`, resampled to `out` x `out`; outside the picture the edge repeats."""
     scale = out / max(side, 1e-3)
     matrix = np.array(
-        [[scale, 0, out / 2 - scale * centre[0] - 0.0], [0, scale, out / 2 - scale * centre[1]]], dtype=np.float32
+        [[scale, 0, out / 2 - scale * centre[0]], [0, scale, out / 2 - scale * centre[1]]], dtype=np.float32
     )
-    flags = cv2.INTER_AREA if scale < 0.7 else cv2.INTER_LINEAR
     if scale < 0.7:
         return _shrunk(picture, centre, side, out)
-    cutout: Picture = cv2.warpAffine(picture, matrix, (out, out), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return cutout
+    cutout = cv2.warpAffine(picture, matrix, (out, out), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cutout, np.uint8)
 
 
 def _shrunk(picture: Picture, centre: tuple[float, float], side: float, out: int) -> Picture:
@@ -77,9 +76,9 @@ def _shrunk(picture: Picture, centre: tuple[float, float], side: float, out: int
     if x1 <= x0 or y1 <= y0:
         return np.zeros((out, out, *picture.shape[2:]), np.uint8)
     pads = (y0 - (y - half), (y + half) - y1, x0 - (x - half), (x + half) - x1)
-    square = cv2.copyMakeBorder(picture[y0:y1, x0:x1], *(int(p) for p in pads), cv2.BORDER_REPLICATE)
-    small: Picture = cv2.resize(square, (out, out), interpolation=cv2.INTER_AREA)
-    return small
+    top, bottom, left, right = (int(pad) for pad in pads)
+    square = cv2.copyMakeBorder(picture[y0:y1, x0:x1], top, bottom, left, right, cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(square, (out, out), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _jpeg(picture: Picture) -> bytes:
@@ -99,7 +98,7 @@ def record(seed: int, *, held_out: bool) -> Cached:
     boxes: list[list[Box]] = []
     absent = (float("nan"),) * 3
     for frame, found in clip.frames():
-        thumbs.append(_jpeg(cv2.resize(frame, THUMB, interpolation=cv2.INTER_AREA)))
+        thumbs.append(_jpeg(np.asarray(cv2.resize(frame, THUMB, interpolation=cv2.INTER_AREA), np.uint8)))
         row = [found.get(part) or absent for part in PARTS]
         for side in range(2):
             hands[side].append(_picture(frame, row[side], HAND_MARGIN, HAND_SIDE))
@@ -119,7 +118,7 @@ def _picture(frame: Picture, box: Box, margin: float, out: int, *, grey: bool = 
         return b""
     x, y, side = window(box, margin)
     picture = cut(frame, (x, y), side, out)
-    return _jpeg(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if grey else picture)
+    return _jpeg(np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8) if grey else picture)
 
 
 def save(clip: Cached, path: Path) -> None:
@@ -152,10 +151,8 @@ def decode(data: bytes, *, grey: bool = False) -> Picture | None:
     """One JPEG picture, or None where nothing was kept."""
     if not data:
         return None
-    picture: Picture = cv2.imdecode(
-        np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_UNCHANGED
-    )
-    return picture
+    way = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_UNCHANGED
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), way), np.uint8)
 
 
 def draw(folder: Path, seeds: range, *, held_out: bool = False, workers: int = 2) -> int:

@@ -106,7 +106,7 @@ def mouth_crop(clip: Cached, step: int, box: Box) -> Picture:
         return _from_kept(picture, kept, MOUTH_MARGIN, box, crops.MOUTH_ENLARGE, crops.MOUTH_SIDE, False)
     thumb = clip_cache.decode(clip.thumbs[step])
     assert thumb is not None
-    grey = cv2.cvtColor(thumb, cv2.COLOR_RGB2GRAY)
+    grey = np.asarray(cv2.cvtColor(thumb, cv2.COLOR_RGB2GRAY), np.uint8)
     return _from_small(grey, box, crops.MOUTH_ENLARGE, crops.MOUTH_SIDE, False)
 
 

@@ -106,7 +106,7 @@ class Speller:
         takes = photographs[rows, self.rng.integers(0, TAKES, steps)]
         base = takes[0] if self.rng.random() < 0.5 else takes.mean(axis=0)
         blend = self.rng.uniform(0.3, 0.9)
-        return (blend * base + (1 - blend) * takes).astype(np.float32)
+        return np.asarray(blend * base + (1 - blend) * takes, np.float32)
 
     def _clip(self, hand: FloatArray, symbols: list[str], word: str, rest: tuple[int, int]) -> FeatureClip:
         rng, steps = self.rng, len(hand) + sum(rest)
