@@ -122,7 +122,7 @@ class HandEncoder(nn.Module):
         compact = config.backbone == "compact"
         self.backbone = CompactBackbone(config) if compact else DinoBackbone(config, model)
         self.project = nn.Linear(self.backbone.outputs, config.width)
-        self.norm = nn.LayerNorm(config.width, elementwise_affine=False)
+        self.norm = nn.BatchNorm1d(config.width, affine=False)
         self.dropout = nn.Dropout(config.dropout)
         self.symbols = nn.Linear(config.width, SYMBOLS)
 

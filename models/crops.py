@@ -1,0 +1,92 @@
+"""From boxes to what the encoders see: square crops of hands and mouth, and the geometry channels of one step.
+
+Boxes are `(centre_x / width, centre_y / height, side / height)` of the canvas; keys are the signer's own sides.
+"""
+
+import math
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.clock import HEIGHT, WIDTH
+from models.layout import GEOMETRY
+
+HAND_SIDE, HAND_ENLARGE = 64, 1.25
+MOUTH_SIDE, MOUTH_ENLARGE = 40, 1.2
+ASPECT = WIDTH / HEIGHT
+UNSEEN_FACE = (0.5, 0.35, 0.25)  # stands in for the face until one is found
+MOUTH_BELOW_FACE = 0.22  # in face sides, where the mouth itself is not found
+HANDS = ("right_hand", "left_hand")
+
+Pixels = NDArray[np.uint8]
+Box = tuple[float, float, float]
+
+
+def crop(frame: Pixels, box: Box, size: int, enlarge: float) -> Pixels:
+    """The square of `box` enlarged, resampled to (size, size[, 3]); outside the frame its edge repeats."""
+    height, width = frame.shape[:2]
+    side = max(2, round(box[2] * height * enlarge))
+    left, top = round(box[0] * width - side / 2), round(box[1] * height - side / 2)
+    x0, x1 = _inside(left, left + side, width)
+    y0, y1 = _inside(top, top + side, height)
+    piece = frame[y0:y1, x0:x1]
+    if piece.shape[:2] != (side, side):
+        around = (max(0, y0 - top), max(0, top + side - y1), max(0, x0 - left), max(0, left + side - x1))
+        piece = cv2.copyMakeBorder(piece, *around, cv2.BORDER_REPLICATE)[:side, :side]
+    way = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(piece, (size, size), interpolation=way), np.uint8)
+
+
+def _inside(start: int, stop: int, limit: int) -> tuple[int, int]:
+    """The part of start..stop within 0..limit, at least one pixel."""
+    first = min(max(start, 0), limit - 1)
+    return first, max(first + 1, min(stop, limit))
+
+
+def hand(frame: Pixels, box: Box, *, left: bool) -> Pixels:
+    """(64, 64, 3) RGB; left hands are mirrored, so that every hand looks like a right one."""
+    cut = crop(frame, box, HAND_SIDE, HAND_ENLARGE)
+    return np.ascontiguousarray(cut[:, ::-1]) if left else cut
+
+
+def mouth(frame: Pixels, box: Box) -> Pixels:
+    """(40, 40) grey."""
+    cut = crop(frame, box, MOUTH_SIDE, MOUTH_ENLARGE)
+    return np.asarray(cv2.cvtColor(cut, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def geometry(boxes: Mapping[str, Box | None], previous: Mapping[str, Box | None] | None) -> NDArray[np.float32]:
+    """Channels (24,) of one step, lengths in face sides, x rightwards in the picture, y downwards:
+
+    0-5 right hand seen, x and y from the face's centre, log side, dx and dy since the step before; 6-11 left hand;
+    12-14 right minus left hand x, y, length; 15-17 right hand minus mouth, 18-20 left hand minus mouth;
+    21 face seen, 22 mouth seen, 23 face side / picture height. What is not seen is 0.
+    """
+    channels = np.zeros(GEOMETRY, np.float32)
+    face, lips = boxes.get("face"), boxes.get("mouth")
+    anchor = face or UNSEEN_FACE
+    lips_place = lips or (anchor[0], anchor[1] + MOUTH_BELOW_FACE * anchor[2], 0.0)
+    for start, place, name in ((0, 15, HANDS[0]), (6, 18, HANDS[1])):
+        box = boxes.get(name)
+        if box is None:
+            continue
+        before = (previous or {}).get(name) or box
+        log_side = math.log(max(box[2], 1e-3) / anchor[2])
+        channels[start : start + 6] = (1, *_apart(box, anchor, anchor), log_side, *_apart(box, before, anchor))
+        channels[place : place + 3] = _with_length(_apart(box, lips_place, anchor))
+    right, left = boxes.get(HANDS[0]), boxes.get(HANDS[1])
+    if right is not None and left is not None:
+        channels[12:15] = _with_length(_apart(right, left, anchor))
+    channels[21:24] = (face is not None, lips is not None, face[2] if face else 0.0)
+    return channels
+
+
+def _apart(to: Box, of: Box, face: Box) -> tuple[float, float]:
+    """`to` minus `of`, in face sides."""
+    return (to[0] - of[0]) * ASPECT / face[2], (to[1] - of[1]) / face[2]
+
+
+def _with_length(vector: tuple[float, float]) -> tuple[float, float, float]:
+    return (*vector, math.hypot(*vector))
