@@ -5,7 +5,7 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.signbind-ready
-export OMP_NUM_THREADS ?= 2
+test: export OMP_NUM_THREADS ?= 2
 
 .PHONY: setup serve test check-slow fmt
 .DELETE_ON_ERROR:

@@ -16,7 +16,7 @@ from models.training.loop import RUNS, Run, Schedule, learn
 from models.training.photographs import DIGITS, Changes, Photographs, place, read_digits, read_letters, read_patches, relight
 from models.training.splits import TRAINING_SOURCES
 
-SOURCE_SHARES = {"davidlee": 0.36, "massey5": 0.26, "t32rahman": 0.14, "zarakiliz": 0.0, DIGITS: 0.14}
+SOURCE_SHARES = {"davidlee": 0.36, "massey5": 0.26, "t32rahman": 0.14, "zarakiliz": 0.12, DIGITS: 0.14}
 SHAPES = 64  # places for handshape names in the drawn hands' head
 NONE = -1
 PHOTOGRAPHS, PATCHES, DRAWN = 64, 8, 24  # of one batch
@@ -170,7 +170,7 @@ def train(data: Path, out: Path, *, minutes: float, seed: int = 0, name: str = "
     tasks = HandTasks(HandEncoder(HandEncoderConfig()))
     run = Run(name, tasks, seed, RUNS)
     batches = HandBatches(data, seed + run.steps)
-    best = learn(run, Schedule(minutes), iter(batches), hand_loss, log=lambda line: print(line, flush=True))
+    best = learn(run, Schedule(minutes, learning_rate=1.6e-3), iter(batches), hand_loss, log=lambda line: print(line, flush=True))
     assert isinstance(best, HandTasks)
     save(best.encoder, best.encoder.config, out, "hand_encoder")
     return evaluate_encoder(best.encoder, data / "letters", ["mariia"])

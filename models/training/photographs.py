@@ -15,6 +15,14 @@ SOURCE_PX = 128
 DIGITS = "digits"
 Pixels = NDArray[np.uint8]
 HAND_ENLARGED = 1.25
+WIDE_SOURCE = "zarakiliz"
+"""Its photographs show the whole signer; each letter was held at one place: (centre x, centre y, side) in pixels of 128."""
+WIDE_SHOTS = {
+    "A": (52, 65, 90), "B": (72, 48, 92), "C": (38, 42, 80), "D": (50, 60, 92), "E": (38, 50, 74), "F": (66, 50, 96),
+    "G": (105, 45, 64), "H": (95, 58, 64), "I": (90, 42, 90), "K": (88, 42, 92), "L": (87, 42, 90), "M": (100, 45, 76),
+    "N": (100, 42, 76), "O": (28, 32, 64), "P": (40, 45, 80), "Q": (30, 40, 80), "R": (98, 40, 84), "S": (32, 45, 74),
+    "T": (35, 42, 76), "U": (96, 42, 80), "V": (28, 50, 92), "W": (96, 48, 88), "X": (32, 45, 84), "Y": (48, 52, 84),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,10 @@ def _read(files: dict[str, list[Path]], source: str) -> Photographs:
     pictures, symbols = [], []
     for name, paths in files.items():
         for path in paths:
-            pictures.append(read_picture(path))
+            picture = read_picture(path)
+            if source == WIDE_SOURCE and name in WIDE_SHOTS:
+                picture = _square(picture, *WIDE_SHOTS[name], size=SOURCE_PX)
+            pictures.append(picture)
             symbols.append(symbol_id(name))
     if not pictures:
         raise ValueError(f"no photographs found for {source}: expected CLASS/*.jpg")
