@@ -1,0 +1,54 @@
+"""Pictures in memory that processes share: one ring of canvas frames for every slot of the engine.
+
+A ring has no name and no file: it is handed on as a file descriptor and is gone with the last process that maps it, so
+nothing is left behind by a crash, and the size of /dev/shm does not matter. Who may write which position is agreed on
+elsewhere (`ingest.frame_buffer`).
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.clock import HEIGHT, WIDTH
+
+FRAME_BYTES = HEIGHT * WIDTH * 3
+Frame = NDArray[np.uint8]
+
+
+class FrameRing:
+    """`frames` is (capacity, HEIGHT, WIDTH, 3) uint8 RGB, shared by every process that holds the descriptor."""
+
+    def __init__(self, descriptor: int, capacity: int) -> None:
+        self.descriptor, self.capacity = descriptor, capacity
+        self._memory = mmap.mmap(descriptor, capacity * FRAME_BYTES)
+        flat: NDArray[np.uint8] = np.frombuffer(self._memory, np.uint8)
+        self.frames: Frame = flat.reshape(capacity, HEIGHT, WIDTH, 3)
+
+    @classmethod
+    def create(cls, capacity: int) -> FrameRing:
+        """A new ring; MemoryError where the machine cannot hold it."""
+        descriptor = _anonymous_file()
+        try:
+            os.ftruncate(descriptor, capacity * FRAME_BYTES)
+            return cls(descriptor, capacity)
+        except OSError as error:
+            os.close(descriptor)
+            raise MemoryError(f"no {capacity * FRAME_BYTES >> 20} MiB of shared memory for a stream's frames") from error
+
+    def close(self) -> None:
+        """Unmap and close here; other processes keep theirs."""
+        del self.frames
+        self._memory.close()
+        os.close(self.descriptor)
+
+
+def _anonymous_file() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("signbind-frames", os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

@@ -1,0 +1,152 @@
+"""The decoder's process: media in by a socket or a file, frames out into the ring, a line of JSON for each.
+
+Lines to the supervisor: {"ready": true}, {"frame": position, "tick": t, "consumed": bytes, "decode_ms": x},
+{"idle": bytes}, {"error": code, "message": text} and {"end": true}. From the supervisor: the job with its descriptors,
+then one byte for every position that is free again. When the supervisor is gone, so is this process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import socket
+import time
+from collections import deque
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import psutil
+
+from app.errors import ServiceError, failure
+from app.frames import Frame, FrameRing
+from app.ingest import decode
+from app.ingest.pace import Pacer
+from app.ingest.sources import MediaSocket
+from models.canvas import letterbox
+
+JOB_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to decode: `media` of session.start, or `file`; `free` are the ring's first free positions."""
+
+    media: str
+    codec: str | None
+    max_pixels: int
+    memory_mb: int
+    capacity: int
+    free: tuple[int, ...]
+
+    def encoded(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+
+class SupervisorGone(Exception):
+    """The other end of the control socket is closed."""
+
+
+class FrameWriter:
+    """Puts pictures on the canvas and the clock, and into free positions of the ring."""
+
+    def __init__(self, control: socket.socket, ring: FrameRing, free: tuple[int, ...]) -> None:
+        self._control, self._ring, self._free = control, ring, deque(free)
+        self._previous: Frame | None = None
+        self._since_s = time.monotonic()
+
+    def write(self, reading: decode.Reading, source: MediaSocket | None) -> int:
+        """All pictures of `reading`; returns how many frames they made."""
+        pacer, written = None, 0
+        for picture in reading.pictures:
+            pacer = pacer or Pacer(reading.origin_ms)
+            place = pacer.place(picture.time_ms)
+            if place.tick is None:
+                continue
+            canvas, _ = letterbox(picture.rgb())
+            for tick in range(place.tick - place.held, place.tick):
+                self._put(canvas if self._previous is None else self._previous, tick, source)
+            self._put(canvas, place.tick, source)
+            self._previous = canvas
+            written += place.held + 1
+        return written
+
+    def _put(self, canvas: Frame, tick: int, source: MediaSocket | None) -> None:
+        begun_s = self._since_s if source is None else max(self._since_s, source.received_s)
+        decode_ms = (time.monotonic() - begun_s) * 1e3
+        position = self._free_position()
+        self._ring.frames[position] = canvas
+        consumed = source.consumed if source else 0
+        say(self._control, frame=position, tick=tick, consumed=consumed, decode_ms=round(decode_ms, 3))
+        self._since_s = time.monotonic()
+
+    def _free_position(self) -> int:
+        while not self._free:
+            freed = self._control.recv(256)
+            if not freed:
+                raise SupervisorGone
+            self._free.extend(freed)
+        return self._free.popleft()
+
+
+def say(control: socket.socket, **line: Any) -> None:
+    try:
+        control.sendall(json.dumps(line).encode() + b"\n")
+    except OSError as error:
+        raise SupervisorGone from error
+
+
+def main(control: socket.socket, media: socket.socket) -> None:
+    """Entry point of the process; returns when its one job is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to handle
+    cv2.setNumThreads(1)
+    try:
+        say(control, ready=True)
+        job, descriptors = _receive_job(control)
+        _limit_memory(job.memory_mb)
+        try:
+            _decode(job, descriptors, control, media)
+            say(control, end=True)
+        except ServiceError as error:
+            say(control, error=error.code, message=error.message)
+        except MemoryError:
+            error = failure("decoder_crashed", got=f"it needs more than {job.memory_mb} MiB")
+            say(control, error=error.code, message=error.message)
+    except SupervisorGone:
+        return
+
+
+def _receive_job(control: socket.socket) -> tuple[Job, list[int]]:
+    data, descriptors, _, _ = socket.recv_fds(control, JOB_BYTES, 2)
+    if not data:
+        raise SupervisorGone
+    values = json.loads(data)
+    return Job(**{**values, "free": tuple(values["free"])}), list(descriptors)
+
+
+def _limit_memory(memory_mb: int) -> None:
+    limit = psutil.Process().memory_info().vms + (memory_mb << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _decode(job: Job, descriptors: list[int], control: socket.socket, media: socket.socket) -> None:
+    writer = FrameWriter(control, FrameRing(descriptors[0], job.capacity), job.free)
+    if job.media == "file":
+        with os.fdopen(descriptors[1], "rb") as file:
+            written = writer.write(decode.file_container(file, job.max_pixels), None)
+    else:
+        source = MediaSocket(media, lambda consumed: say(control, idle=consumed))
+        written = writer.write(_reading(job, source), source)
+    if not written:
+        raise failure("no_frames")
+
+
+def _reading(job: Job, source: MediaSocket) -> decode.Reading:
+    if job.media == "packets":
+        return decode.packets(source, job.codec or "", job.max_pixels)
+    if job.media == "jpeg":
+        return decode.jpegs(source, job.max_pixels)
+    return decode.live_container(source, job.media, job.max_pixels)

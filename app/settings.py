@@ -1,0 +1,133 @@
+"""The environment, read once into one frozen `Settings`; every variable is `SIGNBIND_` and the field's name.
+
+Lists are written with commas: `SIGNBIND_API_KEYS=first,second`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "SIGNBIND_"
+BUNDLED_CHECKPOINT = Path(__file__).resolve().parent.parent / "models" / "checkpoints" / "compact"
+OTHER_VARIABLES = frozenset({"SIGNBIND_API_KEY", "SIGNBIND_URL", "SIGNBIND_SERVER", "SIGNBIND_TRACEBACK"})
+"""Read by the command line's client, so no mistake when the server finds them."""
+
+Words = Annotated[tuple[str, ...], NoDecode]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """What the operator chooses. Times and sizes carry their unit in the name."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65_535)
+    log_level: str = Field("info", pattern="^(critical|error|warning|info|debug)$")
+
+    checkpoint: str = str(BUNDLED_CHECKPOINT)
+    """A checkpoint's folder, or `random:SEED` for small random weights (tests)."""
+    device: str = "cpu"
+    workers: int = Field(1, ge=1, le=64)
+    slots: int = Field(4, ge=1, le=256)
+    """Streams that one worker translates at the same time."""
+    torch_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=512)
+    worker_start_timeout_s: float = Field(300.0, gt=0)
+    worker_stall_timeout_s: float = Field(60.0, gt=0)
+    """A worker that answers nothing for so long while work waits is replaced."""
+
+    refine_deadline_ms: int = Field(700, ge=0, le=60_000)
+    """Live: the language model's time for a final caption; then the draft becomes final."""
+    upload_refine_deadline_ms: int = Field(30_000, ge=0, le=600_000)
+    draft_interval_ms: int = Field(200, ge=0, le=10_000)
+    """At most one draft of a segment in this time."""
+    endpoint_ms: int = Field(700, ge=200, le=5_000)
+    max_segment_ms: int = Field(20_000, ge=1_000, le=60_000)
+    min_confidence: float = Field(0.0, ge=0, le=1)
+    """Final captions below it are withheld; a stream may choose its own."""
+
+    live_backlog_ms: int = Field(1_280, ge=320, le=10_000)
+    """Decoded video a live stream may have waiting; beyond it, it loses its oldest frames."""
+    max_queue_wait_ms: int = Field(2_000, ge=100)
+    """New streams are refused while chunks wait longer than this for the engine."""
+    max_connections: int = Field(256, ge=1)
+    max_streams_per_key: int = Field(0, ge=0)
+    """Streams and uploads one key may run at the same time; 0 is no limit."""
+    max_stream_s: float = Field(4 * 3600.0, gt=0)
+    go_away_lead_s: float = Field(30.0, ge=0)
+    start_timeout_s: float = Field(10.0, gt=0)
+    idle_timeout_s: float = Field(30.0, gt=0)
+    status_interval_s: float = Field(1.0, gt=0)
+    max_message_bytes: int = Field(1 << 20, ge=1 << 10, le=1 << 26)
+    max_upload_bytes: int = Field(512 << 20, ge=1 << 10)
+    max_upload_s: float = Field(1_800.0, gt=0)
+    """The longest uploaded video, in media time."""
+    upload_timeout_s: float = Field(3_600.0, gt=0)
+
+    max_pixels: int = Field(4096 * 2304, ge=64 * 64)
+    """The largest picture that is decoded (width times height); 8K is beyond the default."""
+    decoder_memory_mb: int = Field(1_024, ge=128)
+    decoder_start_timeout_s: float = Field(60.0, gt=0)
+    decoder_stall_timeout_s: float = Field(20.0, gt=0)
+    spare_decoders: int = Field(1, ge=0, le=64)
+    """Decoder processes kept ready, so that a stream starts at once."""
+
+    api_keys: Secrets = ()
+    """Without keys everyone may use the server; bind it to this machine then."""
+    token_secret: SecretStr | None = None
+    """Signs client tokens; without it, tokens end with the process."""
+    allowed_origins: Words = ()
+    """Web origins besides the server's own; `*` allows all."""
+
+    @field_validator("api_keys", "allowed_origins", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _keys_are_long_enough(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(key.get_secret_value()) < 16 for key in keys):
+            raise ValueError("an API key needs at least 16 characters: make one with `openssl rand -hex 32`")
+        return keys
+
+    @property
+    def total_slots(self) -> int:
+        return self.workers * self.slots
+
+
+class SettingsError(ValueError):
+    """The environment says something that cannot be; one sentence with the variable's name."""
+
+
+def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Settings from the environment, `overrides` (the command line's options) first; raises `SettingsError`."""
+    _refuse_unknown(os.environ if environment is None else environment)
+    try:
+        if environment is None:
+            return Settings(**overrides)
+        return Settings(**{**_fields_of(environment), **overrides})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + ".".join(str(part) for part in first["loc"]).upper()
+        raise SettingsError(f"{name}: {first['msg']}, got {first['input']!r}.") from None
+
+
+def _fields_of(environment: Mapping[str, str]) -> dict[str, str]:
+    named = {name.removeprefix(PREFIX).lower(): value for name, value in environment.items() if name.startswith(PREFIX)}
+    return {name: value for name, value in named.items() if name in Settings.model_fields}
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in environment:
+        if name.startswith(PREFIX) and name.upper() not in known | OTHER_VARIABLES:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            raise SettingsError(f"{name} is no setting of SignBind; the nearest is {near[0]}: rename or unset it.")
