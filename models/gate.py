@@ -7,10 +7,13 @@ from torch import Tensor, nn
 
 from models.config import GateConfig
 
+LEAST = -50.0
+
 
 def entropy(log_probs: Tensor) -> Tensor:
     """Of posteriors (..., symbols), as a share of the most there can be: 0 sure .. 1 clueless, shape (...)."""
-    return -(log_probs.exp() * log_probs).sum(dim=-1) / math.log(log_probs.shape[-1])
+    finite = log_probs.clamp(min=LEAST)  # what is impossible adds nothing, where 0 * -inf would be NaN
+    return -(log_probs.exp() * finite).sum(dim=-1) / math.log(log_probs.shape[-1])
 
 
 class Gate(nn.Module):
