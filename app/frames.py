@@ -38,7 +38,9 @@ class FrameRing:
             return cls(descriptor, capacity)
         except OSError as error:
             os.close(descriptor)
-            raise MemoryError(f"no {capacity * FRAME_BYTES >> 20} MiB of shared memory for a stream's frames") from error
+            raise MemoryError(
+                f"no {capacity * FRAME_BYTES >> 20} MiB of shared memory for a stream's frames"
+            ) from error
 
     def close(self) -> None:
         """Unmap and close here; other processes keep theirs."""

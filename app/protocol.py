@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -18,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from app.errors import ServiceError, failure
 
 MEDIA_HEADER = struct.Struct(">BIqB")
-"""Header of a `packets` or `jpeg` message, big-endian: u8 type (1 = video), u32 sequence, i64 pts_us, u8 flags (1 = key)."""
+"""Head of a `packets` or `jpeg` message, big-endian: u8 type (1 video), u32 sequence, i64 pts_us, u8 flags (1 key)."""
 VIDEO, KEY = 1, 1
 
 Media = Literal["webm", "fmp4", "packets", "jpeg"]
@@ -39,7 +40,9 @@ class Options(Message):
 
     endpoint_ms: int | None = Field(None, ge=200, le=5_000, description="Rest that ends a segment.")
     min_confidence: float | None = Field(None, ge=0, le=1, description="Captions below it are withheld as [unclear].")
-    vocabulary: tuple[VocabularyWord, ...] = Field((), max_length=500, description="Words that fingerspelling is checked against.")
+    vocabulary: tuple[VocabularyWord, ...] = Field(
+        (), max_length=500, description="Words that fingerspelling is checked against."
+    )
     language_out: str = Field("en", max_length=16, description="Language of the captions.")
     adapter: str | None = Field(None, max_length=64, description="Name of an adapter of the checkpoint.")
 
@@ -244,7 +247,8 @@ def parse_client_message(text: str) -> ClientMessage:
     kind = CLIENT_MESSAGES.get(name) if isinstance(name, str) else None
     if kind is None:
         near = _nearest(str(name), CLIENT_MESSAGES)
-        raise failure("unknown_type", known=", ".join(CLIENT_MESSAGES), got=_shortened(name), hint=f"; did you mean {near!r}?")
+        hint = f"; did you mean {near!r}?"
+        raise failure("unknown_type", known=", ".join(CLIENT_MESSAGES), got=_shortened(name), hint=hint)
     return parse_options(kind, message, owner=str(name))  # type: ignore[return-value]
 
 
@@ -262,13 +266,14 @@ def parse_options(model: type[Model], values: dict[str, Any], owner: str) -> Mod
 def _option_failure(first: Any, model: type[Message], owner: str) -> ServiceError:
     option = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return failure("unknown_option", owner=owner, got=_shortened(option), nearest=_nearest(option, model.model_fields))
+        nearest = _nearest(option, model.model_fields)
+        return failure("unknown_option", owner=owner, got=_shortened(option), nearest=nearest)
     if first["type"] == "missing":
         return failure("option_missing", owner=owner, option=option)
     return failure("bad_option", owner=owner, option=option, problem=first["msg"], got=_shortened(first["input"]))
 
 
-def _nearest(name: str, known: Any) -> str:
+def _nearest(name: str, known: Iterable[str]) -> str:
     return difflib.get_close_matches(name, [n for n in known if n != "type"], n=1, cutoff=0.0)[0]
 
 

@@ -112,8 +112,8 @@ def main(control: socket.socket, media: socket.socket) -> None:
         except ServiceError as error:
             say(control, error=error.code, message=error.message)
         except MemoryError:
-            error = failure("decoder_crashed", got=f"it needs more than {job.memory_mb} MiB")
-            say(control, error=error.code, message=error.message)
+            crash = failure("decoder_crashed", got=f"it needs more than {job.memory_mb} MiB")
+            say(control, error=crash.code, message=crash.message)
     except SupervisorGone:
         return
 

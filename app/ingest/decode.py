@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO
 
 import av
@@ -53,7 +54,8 @@ def live_container(source: MediaSocket, media: str, max_pixels: int) -> Reading:
 
     def pictures() -> Iterator[Picture]:
         options = {"fpsprobesize": "0", "analyzeduration": "100000"}
-        with _opened(file, source, {"format": LIVE_FORMATS[media], "options": options}, f"a {media} stream") as container:
+        how = {"format": LIVE_FORMATS[media], "options": options}
+        with _opened(file, source, how, f"a {media} stream") as container:
             yield from _container_pictures(container, max_pixels)
 
     reading.pictures = pictures()
@@ -122,7 +124,7 @@ def jpegs(source: MediaSocket, max_pixels: int) -> Reading:
                 bad = _one_more_bad(bad, "JPEG images", "no JPEG")
                 continue
             bad = 0
-            yield Picture(packet.pts_us / 1000, lambda image=image: _rgb_of_bgr(image))
+            yield Picture(packet.pts_us / 1000, partial(_rgb_of_bgr, image))
 
     return Reading(pictures())
 
@@ -177,8 +179,8 @@ class _opened:
 
 def _container_pictures(container: InputContainer, max_pixels: int) -> Iterator[Picture]:
     if not container.streams.video:
-        kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
-        raise failure("no_video_track", got=" and ".join(kinds))
+        kinds = sorted({str(stream.type) for stream in container.streams})
+        raise failure("no_video_track", got=" and ".join(kinds) or "nothing")
     stream = container.streams.video[0]
     context = stream.codec_context
     _check_size(context.width, context.height, max_pixels)
@@ -223,12 +225,13 @@ def _refuse_truncated(container: InputContainer, last_ms: float) -> None:
     else:
         return
     if last_ms < said_ms - max(1_000, 0.05 * said_ms):
-        raise failure("truncated", got=f"its head says {said_ms / 1000:.1f} s, its pictures end at {last_ms / 1000:.1f} s")
+        got = f"its head says {said_ms / 1000:.1f} s, its pictures end at {last_ms / 1000:.1f} s"
+        raise failure("truncated", got=got)
 
 
 def _picture(frame: Any, time_ms: float, max_pixels: int) -> Picture:
     _check_size(frame.width, frame.height, max_pixels)
-    return Picture(time_ms, lambda: _rgb_of(frame))
+    return Picture(time_ms, partial(_rgb_of, frame))
 
 
 def _rgb_of(frame: Any) -> Frame:

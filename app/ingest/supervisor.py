@@ -1,0 +1,277 @@
+"""Decoder processes seen from the server: started, fed, listened to, and always reaped.
+
+A crash, a stall or an error of one decoder is a `ServiceError` for its stream and nothing to any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import multiprocessing
+import signal
+import socket
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from app.errors import FAILURES, ServiceError, failure
+from app.frames import FrameRing
+from app.ingest import child
+from app.settings import Settings
+
+log = logging.getLogger("signbind.ingest")
+
+REAP_TIMEOUT_S = 5.0
+LINE_LIMIT_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One frame is in the ring; `consumed` bytes of the stream had been read for it."""
+
+    position: int
+    tick: int
+    consumed: int
+    decode_ms: float
+
+
+@dataclass(frozen=True)
+class Idle:
+    """All frames of the first `consumed` bytes are out, and the decoder waits for more."""
+
+    consumed: int
+
+
+class Decoder:
+    """One decoder process. It decodes one stream; `aclose` must be awaited in any case."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._control, child_control = socket.socketpair()
+        self._media, child_media = socket.socketpair()
+        with child_control, child_media:
+            self.process = multiprocessing.get_context("spawn").Process(
+                target=child.main, args=(child_control, child_media), name="signbind-decoder", daemon=True
+            )
+            self.process.start()
+        self._control.setblocking(False)
+        self._reader: asyncio.StreamReader | None = None
+        self._control_writer: asyncio.StreamWriter | None = None
+        self._media_writer: asyncio.StreamWriter | None = None
+        self._closed = False
+        self._fed = self._idle_at = self._granted = 0
+        self._media_name = ""
+
+    @property
+    def is_alive(self) -> bool:
+        return not self._closed and self.process.is_alive()
+
+    async def ready(self) -> None:
+        """Waits until the process has loaded its libraries."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._settings.decoder_start_timeout_s):
+                line = await loop.sock_recv(self._control, LINE_LIMIT_BYTES)
+        except TimeoutError:
+            raise failure("not_ready", reason="a decoder did not start in time") from None
+        if not line:
+            raise failure("not_ready", reason=f"a decoder did not start ({self._how_it_ended()})")
+
+    async def begin(self, media: str, codec: str | None, ring: FrameRing, file: int | None = None) -> None:
+        """Gives the process its job: a live stream's media, or a `file` descriptor."""
+        job = child.Job(
+            media, codec, self._settings.max_pixels, self._settings.decoder_memory_mb, ring.capacity,
+            tuple(range(ring.capacity)),
+        )  # fmt: skip
+        descriptors = [ring.descriptor] if file is None else [ring.descriptor, file]
+        try:
+            socket.send_fds(self._control, [job.encoded()], descriptors)
+        except OSError:
+            raise self._crashed() from None
+        self._granted, self._media_name = ring.capacity, media
+        self._reader, self._control_writer = await asyncio.open_unix_connection(
+            sock=self._control, limit=LINE_LIMIT_BYTES
+        )
+        _, self._media_writer = await asyncio.open_unix_connection(sock=self._media)
+
+    async def feed(self, data: bytes) -> None:
+        """Passes on bytes of the stream; waits while the decoder is behind. A dead decoder is told by `events`."""
+        assert self._media_writer is not None, "begin() comes first"
+        self._fed += len(data)
+        self._media_writer.write(data)
+        try:
+            async with asyncio.timeout(self._settings.decoder_stall_timeout_s):
+                await self._media_writer.drain()
+        except TimeoutError:
+            raise failure("decoder_stalled", limit_s=self._settings.decoder_stall_timeout_s) from None
+        except (ConnectionError, RuntimeError):
+            return
+
+    @property
+    def fed(self) -> int:
+        """Bytes passed on so far."""
+        return self._fed
+
+    def end_of_media(self) -> None:
+        """No more bytes come; the last frames and the end are told by `events`."""
+        if self._media_writer is not None and not self._media_writer.is_closing() and self._media_writer.can_write_eof():
+            self._media_writer.write_eof()
+
+    def free(self, positions: list[int]) -> None:
+        """These positions of the ring may be written again."""
+        if positions and self._control_writer is not None and not self._control_writer.is_closing():
+            self._granted += len(positions)
+            self._control_writer.write(bytes(positions))
+
+    async def events(self) -> AsyncIterator[Decoded | Idle]:
+        """What the decoder tells, to the end of the media; raises `ServiceError` where it fails."""
+        while True:
+            line = await self._next_line()
+            if "frame" in line:
+                self._granted -= 1
+                yield Decoded(int(line["frame"]), int(line["tick"]), int(line["consumed"]), float(line["decode_ms"]))
+            elif "idle" in line:
+                self._idle_at = int(line["idle"])
+                yield Idle(self._idle_at)
+            elif "error" in line:
+                raise self._told(str(line["error"]), str(line["message"]))
+            else:
+                return
+
+    async def _next_line(self) -> dict[str, Any]:
+        assert self._reader is not None, "begin() comes first"
+        while True:
+            owed = self._owes()
+            try:
+                async with asyncio.timeout(self._settings.decoder_stall_timeout_s):
+                    line = await self._reader.readline()
+            except TimeoutError:
+                if owed and self._owes():
+                    raise failure("decoder_stalled", limit_s=self._settings.decoder_stall_timeout_s) from None
+                continue
+            except ConnectionError:
+                line = b""
+            if not line.endswith(b"\n"):
+                await self._wait_for_exit(REAP_TIMEOUT_S)
+                raise self._crashed()
+            return dict(json.loads(line))
+
+    def _owes(self) -> bool:
+        """Whether the decoder has something to do and room for its frames."""
+        return self._granted > 0 and (self._media_name == "file" or self._idle_at < self._fed)
+
+    @staticmethod
+    def _told(code: str, message: str) -> ServiceError:
+        return ServiceError(code, message) if code in FAILURES else failure("decoder_crashed", got="an unknown error")
+
+    def _crashed(self) -> ServiceError:
+        return failure("decoder_crashed", got=self._how_it_ended())
+
+    def _how_it_ended(self) -> str:
+        code = self.process.exitcode
+        if code is not None and code < 0:
+            return f"signal {signal.Signals(-code).name}"
+        return "it closed its connection" if code is None else f"exit code {code}"
+
+    async def aclose(self) -> None:
+        """Ends the process, whatever it does, and waits until it is gone."""
+        if self._closed:
+            return
+        self._closed = True
+        for writer, raw in ((self._control_writer, self._control), (self._media_writer, self._media)):
+            if writer is not None:
+                writer.transport.abort()
+            else:
+                raw.close()
+        self.process.kill()
+        if await self._wait_for_exit(REAP_TIMEOUT_S):
+            self.process.join(REAP_TIMEOUT_S)  # its pipes are closed: gone within the moment
+        if self.process.exitcode is not None:
+            self.process.close()
+        else:
+            log.error("decoder process %s does not end after a kill", self.process.pid)
+
+    async def _wait_for_exit(self, timeout_s: float) -> bool:
+        """Waits for the process's end without blocking the loop; False when it lives on."""
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        sentinel = self.process.sentinel
+        loop.add_reader(sentinel, ended.set)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await ended.wait()
+        except TimeoutError:
+            return not self.process.is_alive()
+        finally:
+            loop.remove_reader(sentinel)
+        return True
+
+
+class Supervisor:
+    """Hands out ready decoders, keeps spare ones, and ends all of them with the server."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._spares: deque[asyncio.Task[Decoder]] = deque()
+        self._given: set[Decoder] = set()
+        self._closed = False
+
+    def prepare(self) -> None:
+        """Starts the spare decoders; called again after each that is taken."""
+        while not self._closed and len(self._spares) < self._settings.spare_decoders:
+            self._spares.append(asyncio.create_task(self._start()))
+
+    async def take(self) -> Decoder:
+        """A ready decoder, which the caller gives to `discard` in the end."""
+        decoder = await self._spare() or await self._start()
+        self._given.add(decoder)
+        self.prepare()
+        return decoder
+
+    async def discard(self, decoder: Decoder) -> None:
+        await decoder.aclose()
+        self._given.discard(decoder)
+
+    async def aclose(self) -> None:
+        """Ends every decoder, spare or given."""
+        self._closed = True
+        for task in self._spares:
+            task.cancel()
+        started = await asyncio.gather(*self._spares, return_exceptions=True)
+        spares = [decoder for decoder in started if isinstance(decoder, Decoder)]
+        await asyncio.gather(*(decoder.aclose() for decoder in [*spares, *self._given]))
+        self._spares.clear()
+        self._given.clear()
+
+    async def _spare(self) -> Decoder | None:
+        while self._spares:
+            task = self._spares.popleft()
+            try:
+                decoder = await task
+            except ServiceError as error:
+                log.warning("a spare decoder failed: %s", error)
+                continue
+            except asyncio.CancelledError:
+                await self._abandon(task)
+                raise
+            if decoder.is_alive:
+                return decoder
+            await decoder.aclose()
+        return None
+
+    async def _abandon(self, task: asyncio.Task[Decoder]) -> None:
+        """Whoever waited for `task` is gone; its decoder must not be left behind."""
+        task.cancel()
+        (result,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(result, Decoder):
+            await result.aclose()
+
+    async def _start(self) -> Decoder:
+        decoder = Decoder(self._settings)
+        try:
+            await decoder.ready()
+        except BaseException:
+            await decoder.aclose()
+            raise
+        return decoder
