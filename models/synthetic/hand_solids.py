@@ -60,7 +60,10 @@ def hand_rows(points: FloatArray, pads: FloatArray, size: float, skin: Skin, glo
     radius = _TIP_RADII * size * thick
     nails = points[_TIPS] - pads[_TIPS] * (radius * 0.62)[:, None]
     inward = (points[_TIPS - 1] - points[_TIPS]) / (0.115 * size)
-    rows[count:, 0:3], rows[count:, 4:7] = nails + inward * (radius * 0.9)[:, None], nails + inward * (radius * 0.2)[:, None]
+    rows[count:, 0:3], rows[count:, 4:7] = (
+        nails + inward * (radius * 0.9)[:, None],
+        nails + inward * (radius * 0.2)[:, None],
+    )
     rows[count:, 3], rows[count:, 7] = radius * NAIL_SHARE, radius * NAIL_SHARE
     rows[count:, 8:11], rows[count:, 11:14], rows[count:, 17] = skin.back * 0.98, skin.nail, 2.0 * gloss
     rows[count:, 14:17] = pads[_TIPS]

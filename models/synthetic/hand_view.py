@@ -30,7 +30,12 @@ class _Grounds:
 
 
 def render_hand(
-    rng: np.random.Generator, joints: FloatArray, palm: FloatArray, pointing: FloatArray, left: bool = False, size: int = 64
+    rng: np.random.Generator,
+    joints: FloatArray,
+    palm: FloatArray,
+    pointing: FloatArray,
+    left: bool = False,
+    size: int = 64,
 ) -> NDArray[np.uint8]:
     """A hand crop (size, size, 3) uint8 RGB: joints (5, 4), directions in signing space; skin, light, place at random."""
     signer = Signer.draw(rng)
@@ -47,7 +52,12 @@ def render_hand(
         picture[:] = signer.shirt
     rows = hand_rows(points, pads, scale, Skin(signer.palm, signer.skin, signer.nail), signer.gloss, signer.thick)
     back = points[0] - (points[9] - points[0]) * 1.2 + rng.normal(0, 0.15 * scale, 3).astype(np.float32)
-    arm = limb(points[0], back.astype(np.float32), (0.115 * scale, 0.13 * scale), signer.shirt if signer.long_sleeves else signer.skin)
+    arm = limb(
+        points[0],
+        back.astype(np.float32),
+        (0.115 * scale, 0.13 * scale),
+        signer.shirt if signer.long_sleeves else signer.skin,
+    )
     raster.capsules(picture, depth, np.concatenate([arm[None], rows]), signer.light)
     small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
     return np.asarray(np.clip(small + rng.normal(0, signer.noise, (size, size, 1)), 0, 255), np.uint8)

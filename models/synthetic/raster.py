@@ -152,7 +152,9 @@ def flat_ellipse(
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def finish(picture: FloatArray, noise: FloatArray, top: int, left: int, strength: float, out: NDArray[np.uint8]) -> None:
+def finish(
+    picture: FloatArray, noise: FloatArray, top: int, left: int, strength: float, out: NDArray[np.uint8]
+) -> None:
     """Adds noise from a larger tile, from its place (top, left) on, and rounds to uint8."""
     height, width = out.shape[0], out.shape[1]
     for row in range(height):

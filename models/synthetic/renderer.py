@@ -33,7 +33,9 @@ class Renderer:
         self._background = paint_background(signer.background, *size)
         self._picture = np.empty((self.height, self.width, 3), np.float32)
         self._depth = np.empty((self.height, self.width), np.float32)
-        noise = np.random.default_rng(signer.background).standard_normal((self.height + 64, self.width + 64), np.float32)
+        noise = np.random.default_rng(signer.background).standard_normal(
+            (self.height + 64, self.width + 64), np.float32
+        )
         self._noise = noise
         yaw, pitch = signer.turn
         turn_y = [[math.cos(yaw), 0, math.sin(yaw)], [0, 1, 0], [-math.sin(yaw), 0, math.cos(yaw)]]
@@ -153,7 +155,9 @@ class Renderer:
         for ear in (2, 3):
             self._ellipsoid(places[ear], (0.045, 0.085, 0.04), roll, s.skin * 0.94, plain, 0.0)
         if s.beard:
-            self._flat(places[1] + np.array([0, 0.06 * self.scale, 0], np.float32), (0.17, 0.13, 0), roll, s.hair, s.beard)
+            self._flat(
+                places[1] + np.array([0, 0.06 * self.scale, 0], np.float32), (0.17, 0.13, 0), roll, s.hair, s.beard
+            )
         self._hair(places, roll, behind=False)
         self._eyes(places, motion, t, roll)
         self._mouth(places[8], motion, t, roll)
@@ -197,7 +201,13 @@ class Renderer:
         self._flat(place, (half, lip + gap, -0.008 * self.scale * max(0.0, spread)), roll, s.lips, 1.0)
         if gap > 0.004:
             inner = half - 0.6 * lip
-            self._flat(place, (inner, gap, -0.006 * self.scale * max(0.0, spread)), roll, np.array([48, 18, 20], np.float32), 1.0)
+            self._flat(
+                place,
+                (inner, gap, -0.006 * self.scale * max(0.0, spread)),
+                roll,
+                np.array([48, 18, 20], np.float32),
+                1.0,
+            )
             if teeth > 0.1:
                 up = np.array([0, -0.45 * gap * self.scale, 0], np.float32)
                 self._flat(place + up, (inner * 0.8, gap * 0.4, 0), roll, np.array([226, 222, 212], np.float32), teeth)
@@ -205,7 +215,9 @@ class Renderer:
                 down = np.array([0, 0.5 * gap * self.scale, 0], np.float32)
                 self._flat(place + down, (inner * 0.6, gap * 0.4, 0), roll, np.array([176, 86, 86], np.float32), 0.8)
         else:
-            self._flat(place, (half, 0.006, -0.008 * self.scale * spread), roll, s.lips * 0.5, 0.8 * (1 - 0.4 * pressed))
+            self._flat(
+                place, (half, 0.006, -0.008 * self.scale * spread), roll, s.lips * 0.5, 0.8 * (1 - 0.4 * pressed)
+            )
 
     def _capsules(self, rows: list[FloatArray]) -> None:
         raster.capsules(self._picture, self._depth, np.stack(rows), self.signer.light)

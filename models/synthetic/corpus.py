@@ -1,0 +1,73 @@
+"""Clips of the synthetic signer: a seed is a signer, a sentence, a performance, with the truth of all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.clock import FRAME_RATE_HZ
+from models.synthetic.renderer import Box, Renderer
+from models.synthetic.script import Script, compile_script
+from models.synthetic.sentences import Sentence, english_to_glosses, from_grammar, is_held_out
+from models.synthetic.signer import Signer
+from models.vocabulary import ROUTES
+
+FIRST_HELD_OUT_SEED = 1_000_000
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A signer performing a script; the motion is mirrored already when the signer is left-handed."""
+
+    signer: Signer
+    script: Script
+
+    def frames(self) -> Iterator[tuple[NDArray[np.uint8], dict[str, Box | None]]]:
+        """Every frame, uint8 RGB (480, 640, 3), with its boxes."""
+        renderer = Renderer(self.signer)
+        for t in range(len(self.script.routes)):
+            yield renderer.render(self.script.motion, t), renderer.boxes(self.script.motion, t)
+
+    def truth(self) -> dict[str, object]:
+        """Times, routes, boxes and the sentence, ready for JSON."""
+        script, renderer = self.script, Renderer(self.signer)
+        spans = {
+            name: [[span.text, span.start_ms, span.end_ms] for span in getattr(script, name)]
+            for name in ("glosses", "letters", "phonemes")
+        }
+        routes = [[ROUTES[route], len(list(run))] for route, run in groupby(script.routes.tolist())]
+        boxes = [renderer.boxes(script.motion, t) for t in range(len(script.routes))]
+        return {"english": script.sentence.english, "tokens": list(script.sentence.tokens), **spans, "routes": routes,
+                "boxes": boxes, "frame_rate_hz": FRAME_RATE_HZ}  # fmt: skip
+
+
+def draw_sentence(
+    rng: np.random.Generator, held_out: bool = False, real: list[Sentence] | None = None, real_share: float = 0.4
+) -> Sentence:
+    """A sentence of the grammar, or one of `real` (of the right side of the split) in `real_share` of the draws."""
+    if real and rng.random() < real_share:
+        for _ in range(200):
+            sentence = real[int(rng.integers(len(real)))]
+            if is_held_out(sentence.english) == held_out:
+                return sentence
+    return from_grammar(rng, held_out)
+
+
+def clip(
+    seed: int, sentence: Sentence | str | None = None, held_out: bool = False, real: list[Sentence] | None = None
+) -> Clip:
+    """The clip of a seed. Signers of training have seeds below 1,000,000; from there on they are for evaluation."""
+    if held_out != (seed >= FIRST_HELD_OUT_SEED):
+        raise ValueError(f"seeds from {FIRST_HELD_OUT_SEED} on are for held-out clips alone, got {seed}, {held_out=}")
+    rng = np.random.default_rng(seed)
+    signer = Signer.draw(rng)
+    if isinstance(sentence, str):
+        sentence = Sentence(sentence, english_to_glosses(sentence))
+    script = compile_script(sentence or draw_sentence(rng, held_out, real), rng)
+    if signer.left_handed:
+        script = replace(script, motion=script.motion.mirrored())
+    return Clip(signer, script)
