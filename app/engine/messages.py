@@ -1,0 +1,141 @@
+"""What the server and a worker say to each other: small records over a pipe; frames travel in shared memory.
+
+A stream is known by a number that is never used twice, so a word about an old stream is never taken for a new one in
+its slot. Times ending in `_s` are of the monotonic clock, which all processes of a machine share.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from models.hypothesis import Caption, StreamOptions, Update
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+    checkpoint: str
+    device: str
+    slots: int
+    ring_capacity: int
+    torch_threads: int
+
+
+# server -> worker
+
+
+@dataclass(frozen=True)
+class Open:
+    stream: int
+    slot: int
+    options: StreamOptions
+    refine_deadline_s: float
+    draft_interval_s: float
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """CHUNK_FRAMES positions of the slot's ring; a position may stand twice (padding at the end)."""
+
+    stream: int
+    slot: int
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Finalize:
+    """Ends the running segment after the chunks before it."""
+
+    stream: int
+    slot: int
+
+
+@dataclass(frozen=True)
+class SetVocabulary:
+    stream: int
+    slot: int
+    vocabulary: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CloseStream:
+    stream: int
+    slot: int
+
+
+@dataclass(frozen=True)
+class Shutdown:
+    """No more work comes."""
+
+
+ToWorker = Open | Chunk | Finalize | SetVocabulary | CloseStream | Shutdown
+
+
+# worker -> server
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The weights are loaded."""
+
+    model: dict[str, str | int | float | bool | list[str] | None]
+
+
+@dataclass(frozen=True)
+class StartFailed:
+    reason: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """One update of the translator, with its text where it has a hypothesis."""
+
+    update: Update
+    draft: Caption | None
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A chunk is done and its positions are free."""
+
+    stream: int
+    positions: tuple[int, ...]
+    told: tuple[Told, ...]
+    signer_visible: bool | None
+    """None: this chunk says nothing of it."""
+    begun_s: float
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    """sight, experts, fusion: of the batched step."""
+
+
+@dataclass(frozen=True)
+class Finalized:
+    stream: int
+    told: tuple[Told, ...]
+
+
+@dataclass(frozen=True)
+class Refined:
+    """The sentence of an ended segment; None where the language model was too late or failed."""
+
+    stream: int
+    segment_id: int
+    caption: Caption | None
+    llm_ms: float
+
+
+@dataclass(frozen=True)
+class Closed:
+    """The slot is free."""
+
+    stream: int
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Said by the pool for a dead worker: nothing more comes for this stream."""
+
+    stream: int
+
+
+ToStream = Stepped | Finalized | Refined | Closed | Lost
+FromWorker = Ready | StartFailed | Stepped | Finalized | Refined | Closed

@@ -1,0 +1,146 @@
+"""One tick of a worker: schedule, run, tell. It knows no torch, only a `Translator` that has its methods."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.engine.messages import (
+    Chunk,
+    Closed,
+    CloseStream,
+    Finalize,
+    Finalized,
+    FromWorker,
+    Open,
+    SetVocabulary,
+    Stepped,
+    Told,
+)
+from app.engine.refining import RefineRequest
+from app.engine.scheduler import Scheduler
+from models.clock import CHUNK_FRAMES, HEIGHT, WIDTH
+from models.hypothesis import Caption, Hypothesis, StreamOptions, Token, Update
+
+log = logging.getLogger("signbind.engine")
+
+
+class Translator(Protocol):
+    """What the engine asks of `models.pipeline.Translator`."""
+
+    slots: int
+    timings_ms: dict[str, float]
+
+    def open(self, slot: int, options: StreamOptions | None = None) -> None: ...
+    def close(self, slot: int) -> None: ...
+    def step(self, frames: NDArray[np.uint8], active: NDArray[np.bool_]) -> list[list[Update]]: ...
+    def finalize(self, slot: int) -> list[Update]: ...
+    def draft(self, hypothesis: Hypothesis, vocabulary: tuple[str, ...] = ()) -> Caption: ...
+
+
+@dataclass
+class Stream:
+    """The worker's side of one open stream."""
+
+    opened: Open
+    vocabulary: tuple[str, ...]
+    told_tokens: tuple[Token, ...] = ()
+    told_s: float = field(default=float("-inf"))
+
+
+class EngineStep:
+    """Streams in slots, their frames in `rings`; what is to be said goes to `send`, ended segments to `refine`."""
+
+    def __init__(
+        self,
+        translator: Translator,
+        rings: list[NDArray[np.uint8]],
+        send: Callable[[FromWorker], None],
+        refine: Callable[[RefineRequest], None],
+    ) -> None:
+        self.scheduler = Scheduler(translator.slots)
+        self._translator, self._rings, self._send, self._refine = translator, rings, send, refine
+        self._streams: dict[int, Stream] = {}
+        self._batch = np.zeros((translator.slots, CHUNK_FRAMES, HEIGHT, WIDTH, 3), np.uint8)
+
+    def receive(self, message: Any) -> None:
+        """One message of the server. Work for a stream that is closed already is left out."""
+        if isinstance(message, Open):
+            self._translator.open(message.slot, message.options)
+            self._streams[message.slot] = Stream(message, message.options.vocabulary)
+        elif self._stream(message) is None:
+            log.warning("no stream %s in slot %s: %s is left out", message.stream, message.slot, type(message).__name__)
+        elif isinstance(message, CloseStream):
+            self._close(message)
+        elif isinstance(message, SetVocabulary):
+            self._streams[message.slot].vocabulary = message.vocabulary
+        else:
+            self.scheduler.push(message)
+
+    def tick(self) -> None:
+        """Runs what the scheduler plans: segments to finish, then one batched step."""
+        plan = self.scheduler.plan()
+        for finalize in plan.finalizes:
+            self._finalize(finalize)
+        if plan.chunks:
+            self._step(plan.chunks)
+
+    def _step(self, chunks: dict[int, Chunk]) -> None:
+        begun_s = time.monotonic()
+        active = np.zeros(self._translator.slots, bool)
+        for slot, chunk in chunks.items():
+            active[slot] = True
+            np.take(self._rings[slot], chunk.positions, axis=0, out=self._batch[slot])
+        updates = self._translator.step(self._batch, active)
+        timings_ms = dict(self._translator.timings_ms)
+        for slot, chunk in chunks.items():
+            told = self._tell(slot, updates[slot])
+            visible = updates[slot][-1].signer_visible if updates[slot] else None
+            self._send(Stepped(chunk.stream, chunk.positions, told, visible, begun_s, timings_ms))
+
+    def _finalize(self, finalize: Finalize) -> None:
+        told = self._tell(finalize.slot, self._translator.finalize(finalize.slot))
+        self._send(Finalized(finalize.stream, told))
+
+    def _tell(self, slot: int, updates: list[Update]) -> tuple[Told, ...]:
+        """The updates worth saying: all but drafts that say nothing new or come too soon after the last."""
+        return tuple(told for update in updates if (told := self._told(self._streams[slot], update)) is not None)
+
+    def _told(self, stream: Stream, update: Update) -> Told | None:
+        hypothesis = update.hypothesis
+        if hypothesis is None:
+            stream.told_tokens = ()
+            return Told(update, None)
+        if update.kind == "hypothesis":
+            now_s = time.monotonic()
+            if hypothesis.tokens == stream.told_tokens or now_s - stream.told_s < stream.opened.draft_interval_s:
+                return None
+            stream.told_tokens, stream.told_s = hypothesis.tokens, now_s
+        told = Told(update, self._translator.draft(hypothesis, stream.vocabulary))
+        if update.kind == "ended":
+            stream.told_tokens = ()
+            self._request_refinement(stream, update.segment_id, hypothesis, told.draft)
+        return told
+
+    def _request_refinement(self, stream: Stream, segment: int, hypothesis: Hypothesis, draft: Caption | None) -> None:
+        if hypothesis.tokens and draft is not None and stream.opened.refine_deadline_s > 0:
+            deadline_s = time.monotonic() + stream.opened.refine_deadline_s
+            self._refine(
+                RefineRequest(stream.opened.stream, segment, hypothesis, stream.vocabulary, draft.text, deadline_s)
+            )
+
+    def _close(self, message: CloseStream) -> None:
+        self.scheduler.clear(message.slot)
+        self._translator.close(message.slot)
+        del self._streams[message.slot]
+        self._send(Closed(message.stream))
+
+    def _stream(self, message: Any) -> Stream | None:
+        stream = self._streams.get(message.slot)
+        return stream if stream is not None and stream.opened.stream == message.stream else None

@@ -1,0 +1,102 @@
+"""The worker's process: it owns one translator, takes work from the server and tells what came of it.
+
+The only file of `app` that imports torch. It ends when told to, or when the server's end of the pipe is closed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import threading
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.engine.messages import FromWorker, Ready, Shutdown, StartFailed, WorkerConfig
+from app.engine.refining import RefineThread
+from app.engine.step import EngineStep
+from app.frames import FrameRing
+
+if TYPE_CHECKING:
+    from models.pipeline import Translator
+
+log = logging.getLogger("signbind.worker")
+
+RANDOM = "random:"
+
+
+class Outlet:
+    """The pipe to the server, for two threads."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._lock = connection, threading.Lock()
+
+    def send(self, message: FromWorker) -> None:
+        with self._lock:
+            self._connection.send(message)
+
+
+def main(connection: Connection, config: WorkerConfig) -> None:
+    """Entry point of the process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to handle
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    outlet = Outlet(connection)
+    try:
+        rings = [FrameRing(recv_handle(connection), config.ring_capacity) for _ in range(config.slots)]
+        try:
+            translator = load_translator(config)
+        except (OSError, ValueError, ImportError, RuntimeError) as error:
+            log.exception("the translator cannot be loaded")
+            outlet.send(StartFailed(" ".join(str(error).split())))
+            return
+        outlet.send(Ready(describe(config)))
+        serve(connection, outlet, translator, rings)
+    except (EOFError, BrokenPipeError, ConnectionError):
+        return  # the server is gone
+
+
+def serve(connection: Connection, outlet: Outlet, translator: Translator, rings: list[FrameRing]) -> None:
+    """Takes in what has come, runs one tick, again and again; waits only when there is no work."""
+    refiner = RefineThread(translator, outlet.send)
+    engine = EngineStep(translator, [ring.frames for ring in rings], outlet.send, refiner.request)
+    while True:
+        while connection.poll(0 if engine.scheduler.has_work else None):
+            message = connection.recv()
+            if isinstance(message, Shutdown):
+                refiner.stop(timeout_s=2.0)
+                return
+            engine.receive(message)
+        engine.tick()
+
+
+def load_translator(config: WorkerConfig) -> Translator:
+    """The checkpoint's translator, or one with random weights for `random:SEED`."""
+    import torch
+
+    from models.pipeline import Translator
+
+    torch.set_num_threads(config.torch_threads)
+    if config.checkpoint.startswith(RANDOM):
+        return Translator.random(config.slots, int(config.checkpoint.removeprefix(RANDOM)))
+    return Translator.load(Path(config.checkpoint), config.device, config.slots)
+
+
+def describe(config: WorkerConfig) -> dict[str, str | int | float | bool | list[str] | None]:
+    """What GET /v1/models says of the loaded checkpoint."""
+    is_random = config.checkpoint.startswith(RANDOM)
+    about: dict[str, str | int | float | bool | list[str] | None] = {
+        "id": "random" if is_random else Path(config.checkpoint).name,
+        "object": "model",
+        "owned_by": "signbind",
+        "sign_language": "ase",
+        "languages_out": ["en"],
+        "device": config.device,
+        "slots": config.slots,
+        "is_random": is_random,
+    }
+    card = Path(config.checkpoint) / "model.json"
+    if not is_random and card.is_file():
+        about.update(json.loads(card.read_text(encoding="utf-8")))
+    return about
