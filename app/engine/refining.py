@@ -26,7 +26,11 @@ MOST_STREAMS = 1_024
 
 class Refiner(Protocol):
     def refine(
-        self, hypotheses: list[Hypothesis], vocabulary: tuple[str, ...] = (), context: tuple[str, ...] = ()
+        self,
+        hypotheses: list[Hypothesis],
+        vocabulary: tuple[str, ...] = (),
+        context: tuple[str, ...] = (),
+        deadline_s: float | None = None,
     ) -> list[Caption]: ...
 
 
@@ -41,9 +45,9 @@ class RefineRequest:
 
 
 class RefineThread:
-    """Takes requests at any time; answers each once through `send`, from its own thread."""
+    """Takes requests at any time; answers each once through `send`. Without a refiner (no language model), by None."""
 
-    def __init__(self, refiner: Refiner, send: Callable[[Refined], None]) -> None:
+    def __init__(self, refiner: Refiner | None, send: Callable[[Refined], None]) -> None:
         self._refiner, self._send = refiner, send
         self._requests: queue.Queue[RefineRequest | None] = queue.Queue(MOST_WAITING)
         self._context: dict[int, deque[str]] = {}
@@ -77,11 +81,12 @@ class RefineThread:
                 return  # the server is gone, and this process is about to follow
 
     def _refined(self, request: RefineRequest, now_s: float) -> Caption | None:
-        if now_s >= request.deadline_s:
+        if self._refiner is None or now_s >= request.deadline_s:
             return None
         context = tuple(self._context.get(request.stream, ()))
         try:
-            return self._refiner.refine([request.hypothesis], request.vocabulary, context)[0]
+            left_s = request.deadline_s - now_s
+            return self._refiner.refine([request.hypothesis], request.vocabulary, context, left_s)[0]
         except Exception:
             log.exception(
                 "refining segment %s of stream %s failed; its draft stays", request.segment_id, request.stream

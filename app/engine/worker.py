@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import threading
 from multiprocessing.connection import Connection
@@ -39,7 +40,19 @@ class Outlet:
 
 
 def main(connection: Connection, config: WorkerConfig) -> None:
-    """Entry point of the process."""
+    """Entry point of the process; it ends here and now, whatever its threads do."""
+    try:
+        run(connection, config)
+    except BaseException:
+        log.exception("the worker fails")
+        logging.shutdown()
+        os._exit(1)
+    logging.shutdown()
+    os._exit(0)
+
+
+def run(connection: Connection, config: WorkerConfig) -> None:
+    """Loads the translator and serves until told to end, or until the server is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to handle
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     outlet = Outlet(connection)
@@ -59,7 +72,7 @@ def main(connection: Connection, config: WorkerConfig) -> None:
 
 def serve(connection: Connection, outlet: Outlet, translator: Translator, rings: list[FrameRing]) -> None:
     """Takes in what has come, runs one tick, again and again; waits only when there is no work."""
-    refiner = RefineThread(translator, outlet.send)
+    refiner = RefineThread(translator if translator.speaker.refiner is not None else None, outlet.send)
     engine = EngineStep(translator, [ring.frames for ring in rings], outlet.send, refiner.request)
     while True:
         while connection.poll(0 if engine.scheduler.has_work else None):
