@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-STAGES = ("decode", "queue", "experts", "fusion", "llm", "total")
+from app.protocol import CaptionEvent
+
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.32, 0.5, 0.7, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0)
 RATIOS = tuple(step / 10 for step in range(1, 11))
 
@@ -60,11 +59,15 @@ class Metrics:
             "signbind_http_requests_total", "HTTP answers.", ["route", "status"], registry=self.registry
         )
 
-    def observe_stages(self, latency_ms: Mapping[str, float]) -> None:
-        """Stage times in milliseconds, named as in `latency_ms` of a caption."""
-        for stage in STAGES:
-            if stage in latency_ms:
-                self._stage.labels(stage).observe(latency_ms[stage] / 1000)
+    def observe_caption(self, caption: CaptionEvent) -> None:
+        """Counts a caption that is sent, its stage times and, of a final one, its confidence."""
+        self.captions.labels(caption.stage, str(caption.is_final).lower()).inc()
+        self.caption_latency.labels(caption.stage).observe(caption.latency_ms.total / 1000)
+        for stage, time_ms in caption.latency_ms.model_dump().items():
+            self._stage.labels(stage).observe(time_ms / 1000)
+        if caption.is_final:
+            self.confidence.observe(caption.confidence)
+            self.abstentions.inc(caption.withheld)
 
     def _counter(self, name: str, what: str) -> Counter:
         return Counter(name, what, registry=self.registry)

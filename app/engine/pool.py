@@ -1,4 +1,4 @@
-"""The server's side of the workers: streams are admitted to slots, messages find their stream, the dead are replaced."""
+"""The server's side of the workers: streams admitted to slots, messages brought to their stream, the dead replaced."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The routes: live streams, uploads, health, models."""

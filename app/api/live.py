@@ -1,0 +1,253 @@
+"""GET /v1/live: one WebSocket is one live stream. What it says is in `protocol`, what it does in `session`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from datetime import UTC, datetime, timedelta
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+
+from app.access import Access, Caller
+from app.errors import ServiceError, failure
+from app.ingest.sources import framed
+from app.outbox import Outbox
+from app.protocol import (
+    Close,
+    Finalize,
+    GoAway,
+    Limits,
+    SessionClosed,
+    SessionReady,
+    SessionStart,
+    SessionUpdate,
+    Summary,
+    error_event,
+    parse_client_message,
+    parse_packet,
+)
+from app.services import Services
+from app.session import Origin, Session, choices_of, open_session
+
+log = logging.getLogger("signbind.live")
+router = APIRouter()
+
+SEND_TIMEOUT_S = 5.0
+
+
+@router.websocket("/v1/live")
+async def live(websocket: WebSocket) -> None:
+    """A live stream in, caption events out."""
+    services: Services = websocket.app.state.services
+    access: Access = websocket.app.state.access
+    try:
+        access.check_origin(websocket.headers)
+    except ServiceError as error:
+        services.metrics.failures.labels(error.code).inc()
+        await websocket.close(error.failure.close_code, error.message[:120])
+        return
+    await LiveConnection(websocket, services, access).run()
+
+
+class LiveConnection:
+    """From the handshake to the close frame."""
+
+    def __init__(self, websocket: WebSocket, services: Services, access: Access) -> None:
+        self._websocket, self._services, self._access = websocket, services, access
+        self._settings = services.settings
+        self._outbox = Outbox(f"s_{secrets.token_urlsafe(12)}", websocket.send_text)
+        self._session: Session | None = None
+        self._media = ""
+        self._reason = "closed by the client"
+        self._closing = False
+
+    async def run(self) -> None:
+        """Serves the client; whatever happens, it is told, and nothing of the stream is left."""
+        connections = self._services.metrics.connections
+        connections.inc()
+        sender: asyncio.Task[None] | None = None
+        try:
+            caller, refusal = self._admitted()
+            await self._websocket.accept(subprotocol=caller.subprotocol if caller else self._first_subprotocol())
+            sender = asyncio.create_task(self._outbox.run())
+            await self._end(refusal or await self._served(caller))
+        except WebSocketDisconnect:
+            log.debug("the client is gone")
+        finally:
+            connections.dec()
+            if sender is not None:
+                sender.cancel()
+                await asyncio.gather(sender, return_exceptions=True)
+
+    def _admitted(self) -> tuple[Caller, ServiceError | None]:
+        limit = self._settings.max_connections
+        try:
+            caller = self._access.caller(
+                self._websocket.headers.get("authorization"), self._websocket.scope.get("subprotocols")
+            )
+        except ServiceError as error:
+            return Caller("", self._first_subprotocol()), error
+        if self._services.metrics.connections._value.get() > limit:
+            return caller, failure("too_many_connections", retry_after_ms=5_000, limit=limit)
+        return caller, None
+
+    def _first_subprotocol(self) -> str | None:
+        return next(iter(self._websocket.scope.get("subprotocols") or []), None)
+
+    async def _served(self, caller: Caller) -> ServiceError | None:
+        """The whole session; the failure that ended it, None after a proper close."""
+        try:
+            start = await self._first_message()
+            with self._access.counted(caller):
+                await self._stream(start)
+        except ServiceError as error:
+            return error
+        except WebSocketDisconnect:
+            raise
+        except Exception:
+            reference = secrets.token_hex(4)
+            log.exception("live stream failed, reference %s", reference)
+            return failure("internal", reference=reference)
+        return None
+
+    async def _first_message(self) -> SessionStart:
+        try:
+            async with asyncio.timeout(self._settings.start_timeout_s):
+                message = await self._receive()
+        except TimeoutError:
+            raise failure("start_timeout", limit_s=self._settings.start_timeout_s) from None
+        if isinstance(message, bytes):
+            raise failure("media_before_start", got=f"{len(message)} bytes of media")
+        parsed = parse_client_message(message)
+        if not isinstance(parsed, SessionStart):
+            raise failure("media_before_start", got=parsed.type)
+        if parsed.resume_token is not None:
+            raise failure("resume_unknown")
+        return parsed
+
+    async def _stream(self, start: SessionStart) -> None:
+        choices = choices_of(start, self._services, start.interim)
+        session = await open_session(self._services, Origin(start.media, start.codec), start, choices, self._outbox.put)
+        self._session, self._media = session, start.media
+        active = self._services.metrics.active_streams.labels("live")
+        active.inc()
+        try:
+            self._outbox.put(self._ready())
+            await self._until_over(session)
+        finally:
+            active.dec()
+            await session.aclose()
+
+    async def _until_over(self, session: Session) -> None:
+        """Runs the session beside the client's messages; the session's end is the end."""
+        running = asyncio.create_task(session.run())
+        others = [
+            asyncio.create_task(work)
+            for work in (self._listen(session), self._report(session), self._keep_time(session), self._watch_outbox())
+        ]
+        try:
+            waited: set[asyncio.Task[None]] = {running, *others}
+            while not running.done():
+                done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+                waited -= done
+        finally:
+            for task in (running, *others):
+                task.cancel()
+            await asyncio.gather(running, *others, return_exceptions=True)
+
+    async def _listen(self, session: Session) -> None:
+        """The client's messages, until it closes or falls silent."""
+        idle_s = self._settings.idle_timeout_s
+        while True:
+            try:
+                async with asyncio.timeout(idle_s):
+                    message = await self._receive()
+            except TimeoutError:
+                raise failure("idle", idle_s=idle_s) from None
+            if self._closing:
+                continue
+            if isinstance(message, bytes):
+                await session.feed(self._checked(message))
+                continue
+            self._obey(session, message)
+
+    def _obey(self, session: Session, text: str) -> None:
+        command = parse_client_message(text)
+        if isinstance(command, SessionStart):
+            raise failure("started_already")
+        if isinstance(command, SessionUpdate):
+            session.update(command.interim, command.min_confidence, command.vocabulary)
+        elif isinstance(command, Finalize):
+            session.finalize()
+        elif isinstance(command, Close):
+            self._closing = True
+            session.end_media()
+
+    def _checked(self, message: bytes) -> bytes:
+        if self._media in ("webm", "fmp4"):
+            return message
+        parse_packet(message)
+        return framed(message)
+
+    async def _receive(self) -> str | bytes:
+        """The next message; WebSocketDisconnect when the client is gone."""
+        message = await self._websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1006), message.get("reason"))
+        data: str | bytes = message["bytes"] if message.get("bytes") is not None else message["text"]
+        size, limit = len(data if isinstance(data, bytes) else data.encode()), self._settings.max_message_bytes
+        if size > limit:
+            raise failure("message_too_big", limit_bytes=limit, got_bytes=size)
+        return data
+
+    async def _report(self, session: Session) -> None:
+        while True:
+            await asyncio.sleep(self._settings.status_interval_s)
+            self._outbox.put(session.status())
+
+    async def _keep_time(self, session: Session) -> None:
+        """Says `go_away` some time before the longest stream's end, and ends it then."""
+        lead_s = min(self._settings.go_away_lead_s, self._settings.max_stream_s)
+        await asyncio.sleep(self._settings.max_stream_s - lead_s)
+        self._outbox.put(GoAway(time_left_ms=round(lead_s * 1000)))
+        await asyncio.sleep(lead_s)
+        self._reason, self._closing = "the longest time of a stream is over", True
+        session.end_media()
+
+    async def _watch_outbox(self) -> None:
+        await self._outbox.overflowed.wait()
+        raise failure("client_too_slow", waiting="too many")
+
+    def _ready(self) -> SessionReady:
+        settings = self._settings
+        expires = datetime.now(UTC) + timedelta(seconds=settings.max_stream_s)
+        limits = Limits(
+            max_message_bytes=settings.max_message_bytes, max_stream_s=settings.max_stream_s,
+            idle_timeout_s=settings.idle_timeout_s, max_pixels=settings.max_pixels,
+        )  # fmt: skip
+        model = next((str(model["id"]) for model in self._services.pool.models), "")
+        return SessionReady(limits=limits, model=model, expires_at=expires.isoformat(timespec="seconds"))
+
+    async def _end(self, error: ServiceError | None) -> None:
+        """Tells what there is to tell, sends it all, closes."""
+        if error is not None:
+            self._services.metrics.failures.labels(error.code).inc()
+            self._outbox.put(error_event(error))
+            self._reason = error.code
+        session = self._session
+        if session is not None:
+            summary = Summary(
+                reason=self._reason, duration_ms=session.duration_ms, captions=session.captions, words=session.words,
+                frames_dropped=session.frames_dropped,
+            )  # fmt: skip
+            self._outbox.put(SessionClosed(summary=summary))
+        with contextlib.suppress(ServiceError, RuntimeError, WebSocketDisconnect):
+            await self._outbox.until_empty(SEND_TIMEOUT_S)
+        close_code = 1000 if error is None else error.failure.close_code
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await self._websocket.close(close_code, "" if error is None else error.code)
