@@ -122,7 +122,7 @@ def real_sentences(path: Path, *, longest: int = 12, unknown: int = 1) -> list[S
         words = _WORD.findall(english)
         if 3 <= len(words) <= longest and not any(word.isdigit() for word in words):
             tokens = english_to_glosses(english)
-            if 2 <= len(tokens) and sum(token.startswith("#") for token in tokens) <= unknown:
+            if len(tokens) >= 2 and sum(token.startswith("#") for token in tokens) <= unknown:
                 found.append(Sentence(english, tokens))
     return found
 

@@ -69,7 +69,7 @@ class Signer:
         return Signer(
             skin=skin, palm=palm.astype(np.float32),
             nail=(skin * 0.6 + np.array([235, 180, 170], np.float32) * 0.4).astype(np.float32),
-            lips=(skin * rng.uniform(0.55, 0.75) + np.array([170, 50, 60], np.float32) * rng.uniform(0.2, 0.4)).astype(np.float32),
+            lips=np.asarray(skin * rng.uniform(0.55, 0.75) + np.array([170, 50, 60]) * rng.uniform(0.2, 0.4), np.float32),
             hair=np.clip(_HAIR[rng.integers(len(_HAIR))] * rng.normal(1, 0.12), 8, 235).astype(np.float32),
             hair_style=int(rng.integers(5)), iris=rng.uniform(30, 110, 3).astype(np.float32),
             glasses=bool(rng.random() < 0.15), beard=float(rng.uniform(0.2, 0.6)) if rng.random() < 0.15 else 0.0,

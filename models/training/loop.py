@@ -1,4 +1,4 @@
-"""The training loop that every stage shares: AdamW, cosine over minutes, averaged weights, checkpoints that resume by time spent."""
+"""The loop that every stage shares: AdamW, cosine over minutes, averaged weights, checkpoints that resume by time spent."""
 
 import copy
 import math
@@ -109,6 +109,7 @@ def learn(
     `loss(module, batch)` gives a scalar and named figures, whose running means are logged.
     """
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
     run.module.train()
     means: dict[str, float] = {}
     logged_s = saved_s = run.spent_s

@@ -1,4 +1,4 @@
-"""Which part of the real data is never trained on. Split by signer or video, never at random: one signer's frames are near-duplicates."""
+"""What is never trained on, split by signer or video: a signer's frames are near-duplicates, so never at random."""
 
 from collections.abc import Iterable
 

@@ -1,0 +1,207 @@
+"""Pairs of glosses and English that the language model learns from: the grammar, How2Sign, NCSLGR, ASLG-PC12.
+
+Glosses come by the rules of `synthetic/sentences.py` where a corpus has none of its own. What is fingerspelled becomes a
+slot on both sides, so the model learns to place a name and never to know one. A twentieth of every corpus, by the hash of
+the English as for the clips, is never trained on. `permissive_only` keeps the grammar alone, which is this project's own.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from models.prompts import SLOTS, gloss_text, lower_start
+from models.synthetic.sentences import LONGEST_SPELLED, english_to_glosses, from_grammar, is_held_out
+from models.training.gloss_corpora import aslg_tokens, clean_english, ncslgr_rows
+
+LONGEST_WORDS = 24
+_WORD = re.compile(r"[A-Za-z0-9]+")
+_SENTENCE_START = re.compile(r"(?:^|[.?!]\s+)\S+")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """`gloss`: "me name <fs1>", `english`: "my name is <fs1>." in lower-start form, `context`: the sentence before."""
+
+    gloss: str
+    english: str
+    context: str = ""
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Shares of a batch; they need not sum to one."""
+
+    grammar: float = 0.45
+    lexicon: float = 0.27
+    """How2Sign sentences that the lexicon nearly covers: at most two spelled words."""
+    how2sign: float = 0.08
+    """The others, with common words that have no sign as glosses of their own."""
+    ncslgr: float = 0.06
+    aslg: float = 0.14
+
+
+@dataclass(frozen=True)
+class Corpora:
+    """The pairs read from files; the grammar's are drawn anew."""
+
+    lexicon: tuple[Pair, ...] = ()
+    how2sign: tuple[Pair, ...] = ()
+    ncslgr: tuple[Pair, ...] = ()
+    aslg: tuple[Pair, ...] = ()
+    proper: frozenset[str] = frozenset()
+
+    @staticmethod
+    def read(data: Path, *, permissive_only: bool = False) -> Corpora:
+        """Training pairs of `data`/text; raises ValueError naming the first file that is missing."""
+        proper = proper_words(from_grammar(np.random.default_rng(0)).english for _ in range(2000))
+        if permissive_only:
+            return Corpora(proper=proper)
+        how2sign = lines_of(data, "how2sign.train.tsv")
+        english = [line.split("\t")[1] for line in how2sign]
+        proper |= proper_words(english)
+        covered, others = _how2sign(how2sign, proper)
+        ncslgr = _pairs(ncslgr_rows(lines_of(data, "ncslgr.train.tsv")), proper)
+        known = {word for line in english for word in _WORD.findall(line) if word.islower() and len(word) > 1} | {"a"}
+        aslg = _pairs(_aslg(lines_of(data, "aslg_pc12.train.tsv"), known), frozenset())
+        return Corpora(tuple(covered), tuple(others), tuple(ncslgr), tuple(aslg), proper)
+
+
+def lines_of(data: Path, name: str) -> list[str]:
+    path = data / "text" / name
+    if not path.is_file():
+        raise ValueError(
+            f"expected {path}, but there is no such file: put the text corpora there, or use permissive_only"
+        )
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def proper_words(english: Iterable[str]) -> frozenset[str]:
+    """Words that have a capital within sentences at least four times as often as not."""
+    capital: Counter[str] = Counter()
+    lower: Counter[str] = Counter()
+    for sentence in english:
+        for word in _WORD.findall(_SENTENCE_START.sub(" ", sentence)):
+            (capital if word[0].isupper() else lower)[word.lower()] += 1
+    return frozenset(word.capitalize() for word, count in capital.items() if count > 4 * lower[word] and len(word) > 1)
+
+
+def pair_of(tokens: Sequence[str], english: str, proper: frozenset[str] = frozenset()) -> Pair | None:
+    """Replaces every "#WORD" by a slot on both sides; None when a spelled word is not in the English or there are more
+    words spelled than slots."""
+    slots: dict[str, str] = {}
+    glosses: list[str] = []
+    for token in tokens:
+        if not token.startswith("#"):
+            glosses.append(gloss_text(token))
+            continue
+        if token not in slots:
+            if len(slots) == len(SLOTS):
+                return None
+            slots[token] = SLOTS[len(slots)]
+        glosses.append(slots[token])
+    text, missing = english, False
+    for token, slot in slots.items():
+        text, count = _spelled(token[1:]).subn(slot, text)
+        missing = missing or not count
+    return None if missing or not glosses else Pair(" ".join(glosses), lower_start(text, proper))
+
+
+def _spelled(letters: str) -> re.Pattern[str]:
+    """The word that a spelling stands for; long words are spelled by their first LONGEST_SPELLED letters."""
+    rest = "[A-Za-z0-9]*" if len(letters) >= LONGEST_SPELLED else ""
+    return re.compile(rf"(?<![A-Za-z0-9<]){re.escape(letters)}{rest}(?![A-Za-z0-9>])", re.IGNORECASE)
+
+
+def _pairs(rows: Iterable[tuple[Sequence[str], str]], proper: frozenset[str]) -> list[Pair]:
+    found = (pair_of(tokens, english, proper) for tokens, english in rows if not is_held_out(english))
+    return [pair for pair in found if pair is not None and len(pair.english.split()) <= LONGEST_WORDS]
+
+
+def _how2sign(lines: Sequence[str], proper: frozenset[str]) -> tuple[list[Pair], list[Pair]]:
+    """(sentences that the lexicon nearly covers, the others); the sentence before, of the same video, is the context."""
+    covered: list[Pair] = []
+    others: list[Pair] = []
+    before = ("", "")
+    for line in lines:
+        clip, english = line.split("\t")[:2]
+        english, video = clean_english(english), clip[:11]
+        context = before[1] if before[0] == video and not is_held_out(before[1]) else ""
+        before = (video, english)
+        if is_held_out(english) or not 2 <= len(english.split()) <= LONGEST_WORDS:
+            continue
+        tokens = english_to_glosses(english)
+        few = sum(token.startswith("#") for token in tokens) <= 2
+        pair = pair_of(tokens if few else common_as_glosses(tokens, english), english, proper)
+        if pair is not None:
+            kept = replace(pair, context=lower_start(context, proper) if len(context.split()) <= LONGEST_WORDS else "")
+            (covered if few else others).append(kept)
+    return covered, others
+
+
+def common_as_glosses(tokens: Sequence[str], english: str) -> list[str]:
+    """Spelled words that stand in lower case in the English become glosses of their own: "#PLANT" -> "PLANT"."""
+    lower = {word[:LONGEST_SPELLED].upper(): word.upper() for word in _WORD.findall(english) if word.islower()}
+    return [lower.get(token[1:], token) if token.startswith("#") else token for token in tokens]
+
+
+def _aslg(lines: Sequence[str], known: set[str]) -> Iterator[tuple[Sequence[str], str]]:
+    """Short sentences of everyday words, for the corpus has lost its capitals; half by its glosses, half by our rules."""
+    for number, line in enumerate(lines):
+        gloss, _, english = line.partition("\t")
+        english = clean_english(english)
+        words = _WORD.findall(english)
+        if 3 <= len(words) <= 12 and all(word in known or word == "I" for word in words):
+            ours = common_as_glosses(english_to_glosses(english), english)
+            yield (aslg_tokens(gloss) if number % 2 else ours), english[0].upper() + english[1:]
+
+
+def grammar_pairs(rng: np.random.Generator, proper: frozenset[str]) -> Iterator[Pair]:
+    """Endless pairs of the grammar's training part."""
+    while True:
+        sentence = from_grammar(rng)
+        pair = pair_of(sentence.tokens, sentence.english, proper)
+        if pair is not None:
+            yield pair
+
+
+def mixed(corpora: Corpora, mix: Mix, seed: int) -> Iterator[Pair]:
+    """Endless training pairs in the shares of `mix` (of the corpora that are there), with noise on the gloss side."""
+    rng = random.Random(seed)
+    grammar = grammar_pairs(np.random.default_rng(seed), corpora.proper)
+    names = [name for name in ("lexicon", "how2sign", "ncslgr", "aslg") if getattr(corpora, name)]
+    weights = [mix.grammar, *(getattr(mix, name) for name in names)]
+    glosses = _inventory(corpora, grammar)
+    while True:
+        name = rng.choices(["grammar", *names], weights)[0]
+        pair = next(grammar) if name == "grammar" else rng.choice(getattr(corpora, name))
+        if rng.random() < 0.8:
+            pair = replace(pair, context="")
+        yield noisy(pair, glosses, rng) if rng.random() < 0.35 else pair
+
+
+def _inventory(corpora: Corpora, grammar: Iterator[Pair]) -> list[str]:
+    """Glosses that may be mistaken for each other, as often as they are signed."""
+    pairs = [next(grammar) for _ in range(500)] + list(corpora.lexicon[:5000])
+    return [gloss for pair in pairs for gloss in pair.gloss.split() if not gloss.startswith("<")]
+
+
+def noisy(pair: Pair, glosses: Sequence[str], rng: random.Random, rate: float = 0.13) -> Pair:
+    """What recognition does to glosses: some dropped, mistaken for another or repeated; slots stay, at times twice."""
+    kept: list[str] = []
+    for gloss in pair.gloss.split():
+        if rng.random() >= rate:
+            kept.append(gloss)
+            continue
+        fault, is_slot = rng.random(), gloss.startswith("<")
+        if fault < 0.2:
+            kept += [gloss] if is_slot else [gloss, gloss]
+        elif fault < 0.55 or is_slot:
+            kept.append(gloss if is_slot else rng.choice(glosses))
+    return replace(pair, gloss=" ".join(kept)) if kept else pair
