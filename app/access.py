@@ -41,6 +41,8 @@ class Access:
         secret = settings.token_secret
         self._secret = secret.get_secret_value().encode() if secret else secrets.token_bytes(32)
         self._streams: Counter[str] = Counter()
+        self.connections = 0
+        """Live connections now open."""
 
     @property
     def is_open(self) -> bool:

@@ -65,8 +65,7 @@ class LiveConnection:
 
     async def run(self) -> None:
         """Serves the client; whatever happens, it is told, and nothing of the stream is left."""
-        connections = self._services.metrics.connections
-        connections.inc()
+        self._count(+1)
         sender: asyncio.Task[None] | None = None
         try:
             caller, refusal = self._admitted()
@@ -76,7 +75,7 @@ class LiveConnection:
         except WebSocketDisconnect:
             log.debug("the client is gone")
         finally:
-            connections.dec()
+            self._count(-1)
             if sender is not None:
                 sender.cancel()
                 await asyncio.gather(sender, return_exceptions=True)
@@ -89,9 +88,13 @@ class LiveConnection:
             )
         except ServiceError as error:
             return Caller("", self._first_subprotocol()), error
-        if self._services.metrics.connections._value.get() > limit:
+        if self._access.connections > limit:
             return caller, failure("too_many_connections", retry_after_ms=5_000, limit=limit)
         return caller, None
+
+    def _count(self, change: int) -> None:
+        self._access.connections += change
+        self._services.metrics.connections.set(self._access.connections)
 
     def _first_subprotocol(self) -> str | None:
         return next(iter(self._websocket.scope.get("subprotocols") or []), None)

@@ -87,6 +87,7 @@ class Worker:
         self.process: WorkerProcess | None = None
         self.model: dict[str, Any] | None = None
         self.reason = "its weights are being loaded"
+        self.has_failed = False
         self.queue_wait_ms = 0.0
         self._answered_s = 0.0
 
@@ -106,7 +107,7 @@ class Worker:
                 await self._watch(process)
                 self.reason = f"it stopped ({process.how_it_ended()}) and is being restarted"
             except (OSError, ValueError, TimeoutError) as error:
-                self.reason = " ".join(str(error).split()) or "it did not start in time"
+                self.reason, self.has_failed = " ".join(str(error).split()) or "it did not start in time", True
             finally:
                 self.model, self.process = None, None
                 await process.aclose()
@@ -223,11 +224,13 @@ class Pool:
     def free_slots(self) -> int:
         return sum(worker.table.free for worker in self.workers if worker.is_ready)
 
-    async def until_ready(self, timeout_s: float) -> None:
-        """Waits for the first ready worker; raises `not_ready`."""
+    async def until_ready(self, timeout_s: float, gives_up: bool = False) -> None:
+        """Waits for the first ready worker; raises `not_ready`, with `gives_up` at the first that cannot start."""
         try:
             async with asyncio.timeout(timeout_s):
                 while not self.is_ready:
+                    if gives_up and any(worker.has_failed for worker in self.workers):
+                        raise failure("not_ready", reason=self.reason)
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:

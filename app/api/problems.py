@@ -1,0 +1,95 @@
+"""Failures of HTTP requests as RFC 9457 problem documents."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from app.errors import ServiceError, failure
+
+log = logging.getLogger("signbind.http")
+
+PROBLEM = "application/problem+json"
+SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code", "retryable"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "retryable": {"type": "boolean"},
+        "retry_after_ms": {"type": "integer"},
+        "instance": {"type": "string"},
+    },
+}
+DESCRIPTIONS = {
+    400: "The request cannot be read.",
+    401: "An API key or client token is needed.",
+    403: "This web origin may not use the server.",
+    408: "The request took too long.",
+    413: "The video is too large or too long.",
+    415: "The file is no video that can be decoded.",
+    422: "An option is unknown or out of its range.",
+    429: "The key runs too many streams.",
+    500: "A fault of the server.",
+    503: "No worker can take the request now; Retry-After says when to try again.",
+}
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI descriptions of these failures."""
+    return {
+        status: {"description": DESCRIPTIONS[status], "content": {PROBLEM: {"schema": SCHEMA}}}
+        for status in sorted({*statuses, 403})
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Every failure of a route becomes a problem document."""
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(Exception, _fault)
+
+
+def problem(request: Request, error: ServiceError, status: int | None = None) -> JSONResponse:
+    request.app.state.services.metrics.failures.labels(error.code).inc()
+    document = error.problem(request.url.path)
+    status = status or error.failure.http_status
+    return JSONResponse({**document, "status": status}, status, error.headers(), PROBLEM)
+
+
+async def _service_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ServiceError), f"installed for ServiceError, got {type(error).__name__}"
+    return problem(request, error)
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException), f"installed for HTTPException, got {type(error).__name__}"
+    if error.status_code == 404:
+        return problem(request, failure("not_found", got=request.url.path[:200]))
+    answer = problem(request, failure("bad_request", got=str(error.detail).lower()), error.status_code)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError), f"installed for validation, got {type(error).__name__}"
+    first = error.errors()[0]
+    option = ".".join(str(part) for part in first["loc"][1:]) or "body"
+    said = failure("bad_option", owner="the request", option=option, problem=first["msg"], got=str(first["input"])[:60])
+    return problem(request, said)
+
+
+async def _fault(request: Request, error: Exception) -> JSONResponse:
+    reference = secrets.token_hex(4)
+    log.error("%s %s failed, reference %s", request.method, request.url.path, reference, exc_info=error)
+    return problem(request, failure("internal", reference=reference))

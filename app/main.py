@@ -1,0 +1,80 @@
+"""The application: routes and lifespan, nothing else. `serve` runs it with the server's options."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from app.access import Access
+from app.api import health, live, models, problems, translations
+from app.api.answers import AnswerHeaders
+from app.api.page import Page
+from app.services import Services
+from app.settings import Settings, load_settings
+
+WEB = Path(__file__).parent / "web"
+DESCRIPTION = """
+American Sign Language video in, English captions with confidence out. Live streams: WebSocket `/v1/live`
+(text frames are JSON, binary frames are media; `session.start` comes first). Failures are RFC 9457 problem documents.
+"""
+LARGEST_MESSAGE_FACTOR = 2
+"""Messages over the limit but under this are answered by an error; larger ones end the connection unread (1009)."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The ASGI application; its engine starts with its lifespan."""
+    settings = settings or load_settings()
+    app = FastAPI(title="SignBind", version=_version(), description=DESCRIPTION, lifespan=_lifespan)
+    app.state.settings, app.state.access = settings, Access(settings)
+    problems.install(app)
+    app.add_middleware(AnswerHeaders)
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(settings.allowed_origins), allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+        )  # fmt: skip
+    for routes in (health, live, models, translations):
+        app.include_router(routes.router)
+    if (WEB / "index.html").is_file():
+        app.mount("/", Page(directory=WEB, html=True), name="page")
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with Services.create(app.state.settings) as services:
+        app.state.services = services
+        yield
+
+
+def server_config(settings: Settings, app: FastAPI | None = None) -> uvicorn.Config:
+    """uvicorn's options: no permessage-deflate (video does not shrink), small messages, a bounded shutdown."""
+    return uvicorn.Config(
+        app or create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        ws_per_message_deflate=False,
+        ws_max_size=settings.max_message_bytes * LARGEST_MESSAGE_FACTOR,
+        ws_max_queue=8,
+        timeout_graceful_shutdown=5,
+        server_header=False,
+    )
+
+
+def serve(settings: Settings | None = None) -> None:
+    """Runs the server until it is told to end."""
+    uvicorn.Server(server_config(settings or load_settings())).run()
+
+
+def _version() -> str:
+    try:
+        return version("signbind")
+    except PackageNotFoundError:
+        return "0"
