@@ -123,6 +123,8 @@ class Locator(nn.Module):
 
 def shrink(frame: Pixels) -> Pixels:
     """(480, 640, 3) -> (120, 160, 3), each pixel the mean of those it covers."""
+    if frame.shape[:2] == (4 * SMALL_HEIGHT, 4 * SMALL_WIDTH):  # halving twice is four times as fast
+        frame = np.asarray(cv2.resize(frame, (2 * SMALL_WIDTH, 2 * SMALL_HEIGHT), interpolation=cv2.INTER_AREA))
     return np.asarray(cv2.resize(frame, (SMALL_WIDTH, SMALL_HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
 
 

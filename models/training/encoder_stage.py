@@ -13,13 +13,22 @@ from torch import Tensor, nn
 from models.features import HAND_SIZE, LETTERS, SYMBOLS, HandEncoder, HandEncoderConfig
 from models.training.drawn_hands import DRAWN_TARGETS, DrawnHands
 from models.training.loop import RUNS, Run, Schedule, learn
-from models.training.photographs import DIGITS, Changes, Photographs, place, read_digits, read_letters, read_patches, relight
+from models.training.photographs import (
+    DIGITS,
+    Changes,
+    Photographs,
+    place,
+    read_digits,
+    read_letters,
+    read_patches,
+    relight,
+)
 from models.training.splits import TRAINING_SOURCES
 
 SOURCE_SHARES = {"davidlee": 0.36, "massey5": 0.26, "t32rahman": 0.14, "zarakiliz": 0.12, DIGITS: 0.14}
 SHAPES = 64  # places for handshape names in the drawn hands' head
 NONE = -1
-PHOTOGRAPHS, PATCHES, DRAWN = 64, 8, 24  # of one batch
+PHOTOGRAPHS, PATCHES, DRAWN = 56, 8, 40  # of one batch
 MIXED_SHARE = 0.25  # of the batches
 MIXED_BETA = 0.3
 
@@ -60,7 +69,7 @@ class HandBatches:
         shares = np.array([SOURCE_SHARES[name] for name in self.sources])
         self.shares = shares / shares.sum()
         self.empty, self.hands = read_patches(data, self.rng)
-        self.drawn = DrawnHands.load(seed)
+        self.drawn = DrawnHands()
         self.changes = Changes()
 
     def __iter__(self) -> Iterator[HandBatch]:
@@ -68,7 +77,7 @@ class HandBatches:
             yield self._batch()
 
     def _batch(self) -> HandBatch:
-        drawn = DRAWN if self.drawn is not None else 0
+        drawn = DRAWN
         total = PHOTOGRAPHS + PATCHES + drawn
         crops = np.empty((total, HAND_SIZE, HAND_SIZE, 3), np.uint8)
         symbols, shapes = np.full(total, NONE, np.int64), np.full(total, NONE, np.int64)
@@ -79,7 +88,6 @@ class HandBatches:
         for i in range(PHOTOGRAPHS, PHOTOGRAPHS + PATCHES):
             crops[i], is_hand[i] = self._patch()
         for i in range(PHOTOGRAPHS + PATCHES, total):
-            assert self.drawn is not None
             hand = self.drawn.draw(self.rng)
             crops[i] = relight(hand.crop, self.rng)
             symbols[i], shapes[i], pose[i] = hand.symbol, hand.shape, hand.pose
@@ -137,9 +145,9 @@ def hand_loss(tasks: nn.Module, batch: HandBatch) -> tuple[Tensor, dict[str, flo
         figures |= {"shape": shape.item(), "pose": pose.item()}
         total = total + 0.3 * shape + pose
     if kept == 1:
-        figures["right"] = (family_scores(scores, batch.symbols).argmax(1) == batch.symbols)[
-            batch.symbols >= 0
-        ].float().mean().item()
+        figures["right"] = (
+            (family_scores(scores, batch.symbols).argmax(1) == batch.symbols)[batch.symbols >= 0].float().mean().item()
+        )
     return total, figures
 
 
@@ -170,7 +178,9 @@ def train(data: Path, out: Path, *, minutes: float, seed: int = 0, name: str = "
     tasks = HandTasks(HandEncoder(HandEncoderConfig()))
     run = Run(name, tasks, seed, RUNS)
     batches = HandBatches(data, seed + run.steps)
-    best = learn(run, Schedule(minutes, learning_rate=1.6e-3), iter(batches), hand_loss, log=lambda line: print(line, flush=True))
+    best = learn(
+        run, Schedule(minutes, learning_rate=1.3e-3), iter(batches), hand_loss, log=lambda line: print(line, flush=True)
+    )
     assert isinstance(best, HandTasks)
     save(best.encoder, best.encoder.config, out, "hand_encoder")
     return evaluate_encoder(best.encoder, data / "letters", ["mariia"])
