@@ -24,7 +24,7 @@ from models.training.photographs import Changes, Photographs, place, read_digits
 from models.training.splits import TRAINING_SOURCES
 from models.vocabulary import LETTERS, ROUTES
 
-TAKES = 5
+TAKES = 3
 NEAR = 12
 """Photographs of one letter follow the order of their taking, so neighbours within this distance are one person's."""
 CHANGES = Changes(turn_deg=12, smallest=0.8, largest=1.25, shift=0.08, squeeze=0.08, mirror=0.5, background=0.3)
