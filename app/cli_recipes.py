@@ -1,0 +1,235 @@
+"""signbind train | evaluate | synth: the recipes of `models`, by name, with what they need checked before they start."""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import inspect
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli_errors import CliError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+    from rich.table import Table
+
+Figures = Mapping[str, Any]
+DEFAULT_CHECKPOINT = Path("models/checkpoints/compact")
+
+
+class Preset(enum.StrEnum):
+    compact = "compact"
+
+
+class Stage(enum.StrEnum):
+    """In the order in which they are trained."""
+
+    labels = "labels"
+    locate = "locate"
+    encoder = "encoder"
+    features = "features"
+    spelling = "spelling"
+    sign = "sign"
+    fingerspelling = "fingerspelling"
+    lips = "lips"
+    routing = "routing"
+    fusion = "fusion"
+    language = "language"
+    lora = "lora"
+    confidence = "confidence"
+
+
+SHARED_STAGES: dict[Stage, tuple[str, dict[str, str]]] = {
+    Stage.sign: ("experts", {"only": "sign"}),
+    Stage.fingerspelling: ("experts", {"only": "fingerspelling"}),
+}
+"""Stages whose recipe serves two: its module and the option that tells them apart."""
+
+
+class What(enum.StrEnum):
+    synthetic = "synthetic"
+    letters = "letters"
+    fingerspelling = "fingerspelling"
+    lips = "lips"
+    locate = "locate"
+    gloss2text = "gloss2text"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation reads (none: it draws its own data) and which options are its own."""
+
+    reads: str | None
+    options: frozenset[str] = field(default_factory=frozenset)
+
+
+EVALUATIONS: dict[What, Evaluation] = {
+    What.synthetic: Evaluation(None, frozenset({"seed", "sentences"})),
+    What.letters: Evaluation("a folder SOURCE/LETTER/*.jpg"),
+    What.fingerspelling: Evaluation("a folder of WORD.mp4"),
+    What.lips: Evaluation("a folder of .mp4 with .align beside them"),
+    What.locate: Evaluation("a folder of .mp4 with .boxes.jsonl beside them"),
+    What.gloss2text: Evaluation("a file of lines GLOSSES<tab>sentence", frozenset({"adapter"})),
+}
+
+
+def train(
+    stage: Annotated[
+        Stage, typer.Argument(help="What to train; the stages stand in the order in which they build on each other.")
+    ],
+    data: Annotated[Path, typer.Option(help="The folder of training data (docs/design-notes.md lists its parts).")],
+    out: Annotated[Path, typer.Option(help="Where the weights go.")] = DEFAULT_CHECKPOINT,
+    preset: Annotated[Preset, typer.Option(help="The sizes of the networks.")] = Preset.compact,
+    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train; a run that was stopped goes on.")] = 30,
+    seed: Annotated[int, typer.Option(help="Seed of the data's order and of fresh weights.")] = 0,
+) -> None:
+    """Train one STAGE of the translator; it logs as it goes and resumes where it was stopped."""
+    del preset
+    if not data.is_dir():
+        raise CliError(f"{data} is no folder; give the training data's with --data.")
+    recipe, fixed = stage_recipe(stage)
+    out.mkdir(parents=True, exist_ok=True)
+    with time_bar(stage.value, minutes) as bar:
+        bar.add_task(stage.value, total=60 * minutes)
+        figures = recipe(data, out, minutes=minutes, seed=seed, **fixed)
+    show(f"{stage.value}: trained into {out}", figures, as_json=False)
+
+
+def stage_recipe(stage: Stage) -> tuple[Callable[..., Figures], dict[str, str]]:
+    """The stage's `train` function and the options that it is always called with."""
+    name, fixed = SHARED_STAGES.get(stage, (stage.value, {}))
+    recipe: Callable[..., Figures] = imported(f"models.training.{name}_stage", "train")
+    return recipe, fixed
+
+
+def imported(module: str, function: str) -> Any:
+    return getattr(importlib.import_module(module), function)
+
+
+def evaluate(
+    what: Annotated[What, typer.Argument(help="What to measure.")],
+    path: Annotated[Path | None, typer.Argument(help="The data to measure on; `synthetic` draws its own.")] = None,
+    checkpoint: Annotated[Path, typer.Option(help="The weights to measure.")] = DEFAULT_CHECKPOINT,
+    seed: Annotated[int | None, typer.Option(help="synthetic: which unseen signers and sentences.")] = None,
+    sentences: Annotated[int | None, typer.Option(min=1, help="synthetic: how many.")] = None,
+    adapter: Annotated[str | None, typer.Option(help="gloss2text: the LoRA adapter of the language model.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON last.")] = False,
+) -> None:
+    """Measure the weights on data that they were not trained on."""
+    asked = {"seed": seed, "sentences": sentences, "adapter": adapter}
+    options = {name: value for name, value in asked.items() if value is not None}
+    check_evaluation(what, path, checkpoint, options)
+    figures = imported(f"models.evaluation.{what.value}", "evaluate")(path, checkpoint, **options)
+    show(f"{what.value}: {checkpoint}", figures, as_json)
+
+
+def check_evaluation(what: What, path: Path | None, checkpoint: Path, options: Mapping[str, object]) -> None:
+    evaluation = EVALUATIONS[what]
+    for name in options:
+        if name not in evaluation.options:
+            owner = next(other.value for other, its in EVALUATIONS.items() if name in its.options)
+            raise CliError(f"--{name} is an option of `evaluate {owner}`; leave it out for {what.value}.")
+    if evaluation.reads and path is None:
+        raise CliError(f"{what.value} is measured on {evaluation.reads}; name it: signbind evaluate {what.value} PATH.")
+    if path is not None and not path.exists():
+        raise CliError(f"{path} does not exist; expected {evaluation.reads or 'nothing to read here'}.")
+    if not checkpoint.is_dir():
+        raise CliError(f"{checkpoint} is no folder of weights; name one with --checkpoint.")
+
+
+def synth(
+    text: Annotated[str, typer.Argument(help="An English sentence.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The clip to write (.mp4 or .webm).")] = Path(
+        "clip.mp4"
+    ),
+    seed: Annotated[int, typer.Option(help="Which signer, room and camera.")] = 0,
+) -> None:
+    """Draw the synthetic signer saying TEXT in American Sign Language."""
+    if output.suffix.lower() not in (".mp4", ".webm"):
+        raise CliError(f"{output}: clips are written as .mp4 or .webm; change the name given with -o.")
+    if not output.parent.is_dir():
+        raise CliError(f"{output.parent} is no folder; make it first, or write elsewhere with -o.")
+    write = imported("models.synthetic.write_clip", "synth")
+    with frame_bar("drawing") as bar:
+        task = bar.add_task("drawing", total=None)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        extra = {"progress": progress} if "progress" in inspect.signature(write).parameters else {}
+        write(text, output, seed=seed, **extra)
+    typer.echo(str(output))
+
+
+def time_bar(name: str, minutes: float) -> Progress:
+    """A bar of elapsed time that is drawn anew with every line logged.
+
+    It has no refreshing thread: recipes fork, and a fork while such a thread holds a lock would never end.
+    """
+    from rich.progress import Progress, ProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress_bar import ProgressBar
+
+    class ElapsedBar(ProgressColumn):
+        def render(self, task: Any) -> ProgressBar:
+            return ProgressBar(total=task.total, completed=min(task.elapsed or 0.0, task.total), width=40)
+
+    return Progress(
+        TextColumn(name), ElapsedBar(), TimeElapsedColumn(), TextColumn(f"of {minutes:g} min"), auto_refresh=False
+    )
+
+
+def frame_bar(name: str) -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def show(title: str, figures: Figures, as_json: bool) -> None:
+    """A table of the figures; then, if asked, the same as one line of JSON."""
+    from rich.console import Console
+
+    Console().print(figure_table(title, figures))
+    if as_json:
+        print(json.dumps(plain(figures)))
+
+
+def figure_table(title: str, figures: Figures) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title)
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    for name, value in flat(figures).items():
+        table.add_row(name, f"{value:.4g}" if isinstance(value, float) else str(value))
+    return table
+
+
+def flat(figures: Figures, above: str = "") -> dict[str, object]:
+    """{"a": {"b": 1}} -> {"a.b": 1}"""
+    rows: dict[str, object] = {}
+    for name, value in figures.items():
+        if isinstance(value, Mapping):
+            rows |= flat(value, f"{above}{name}.")
+        else:
+            rows[f"{above}{name}"] = value
+    return rows
+
+
+def plain(value: object) -> object:
+    """What JSON can hold: numpy's numbers become Python's, what is not a number becomes null."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
