@@ -9,7 +9,7 @@ import asyncio
 import bisect
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -128,7 +128,7 @@ def refusal_sentence(address: str, response: Any) -> str:
     return f"{address} refused the stream with status {status}; {mend}."
 
 
-async def received(connection: ClientConnection) -> AsyncIterator[Event]:
+async def received(connection: ClientConnection) -> AsyncGenerator[Event]:
     """Decoded text messages until the server closes; LiveError on silence or an early end."""
     while True:
         try:

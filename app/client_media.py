@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import av
+import numpy as np
 
 Media = Literal["webm", "fmp4"]
 
@@ -165,7 +166,10 @@ def camera_frames(index: int) -> Iterator[tuple[int, Any]]:
             there, picture = capture.read()
             if not there:
                 raise MediaError(f"Camera {index} stopped sending pictures; plug it in again.")
-            yield round(1000 * (time.monotonic() - began_s)), av.VideoFrame.from_ndarray(picture, format="bgr24")
+            yield (
+                round(1000 * (time.monotonic() - began_s)),
+                av.VideoFrame.from_ndarray(np.asarray(picture, np.uint8), format="bgr24"),
+            )
     finally:
         capture.release()
 

@@ -34,7 +34,8 @@ def crop(frame: Pixels, box: Box, size: int, enlarge: float) -> Pixels:
     piece = frame[y0:y1, x0:x1]
     if piece.shape[:2] != (side, side):
         around = (max(0, y0 - top), max(0, top + side - y1), max(0, x0 - left), max(0, left + side - x1))
-        piece = cv2.copyMakeBorder(piece, *around, cv2.BORDER_REPLICATE)[:side, :side]
+        padded = cv2.copyMakeBorder(piece, *around, cv2.BORDER_REPLICATE)
+        piece = np.asarray(padded[:side, :side], np.uint8)
     way = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(piece, (size, size), interpolation=way), np.uint8)
 

@@ -86,8 +86,9 @@ class DinoBackbone(nn.Module):
     def __init__(self, config: HandEncoderConfig, model: nn.Module | None = None) -> None:
         super().__init__()
         self.picture_px = config.picture_px
-        self.model: Any = model if model is not None else _pretrained(config.backbone)
-        self.outputs: int = self.model.config.hidden_size
+        backbone: Any = model if model is not None else _pretrained(config.backbone)
+        self.model = backbone
+        self.outputs = int(backbone.config.hidden_size)
         self.register_buffer("mean", torch.tensor(self.MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(self.DEVIATION).view(1, 3, 1, 1), persistent=False)
 

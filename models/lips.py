@@ -89,7 +89,8 @@ class VitBackbone(nn.Module):
         super().__init__()
         self.picture_px = config.picture_px
         self.model: Any = model if model is not None else _pretrained(config.backbone)
-        self.outputs: int = self.model.config.hidden_size
+        settings: Any = self.model.config
+        self.outputs = int(settings.hidden_size)
 
     def forward(self, pictures: Tensor) -> Tensor:
         side = (self.picture_px, self.picture_px)

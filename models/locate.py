@@ -69,7 +69,10 @@ class Locator(nn.Module):
         self.heads = nn.Conv2d(first, len(PARTS) * CHANNELS, 1)
         with torch.no_grad():
             self.heads.weight.mul_(0.1)
-            self.heads.bias.view(len(PARTS), CHANNELS)[:] = torch.tensor([-3.0, 0.5, 0.5, math.log(0.2)])
+            assert self.heads.bias is not None
+            bias = self.heads.bias
+            assert bias is not None
+            bias.view(len(PARTS), CHANNELS)[:] = torch.tensor([-3.0, 0.5, 0.5, math.log(0.2)])
 
     def forward(self, frames: Tensor) -> Tensor:
         x = frames.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0).contiguous(memory_format=torch.channels_last)

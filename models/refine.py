@@ -24,7 +24,6 @@ from models.generation import PromptCache, Written, generate
 from models.hypothesis import Source, Token
 from models.lexemes import FUNCTION_WORDS, Lexemes, agreement, bare
 from models.prompts import (
-    SLOTS,
     Refined,
     RefinedWord,
     Request,

@@ -116,7 +116,11 @@ class Decoder:
 
     def end_of_media(self) -> None:
         """No more bytes come; the last frames and the end are told by `events`."""
-        if self._media_writer is not None and not self._media_writer.is_closing() and self._media_writer.can_write_eof():
+        if (
+            self._media_writer is not None
+            and not self._media_writer.is_closing()
+            and self._media_writer.can_write_eof()
+        ):
             self._media_writer.write_eof()
 
     def free(self, positions: list[int]) -> None:

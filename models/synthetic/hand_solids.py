@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from models.synthetic.raster import CAPSULE
 from models.synthetic.skeleton import JOINTS, hand_frame, place_hand
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]
 
 # joint pairs, radii at both ends in hand lengths: palm, then fingers; the thumb's ball is the second row
 _BONES = [
@@ -44,7 +45,7 @@ def placed(
     """Joints (21, 3) and where each bone's inner side faces (21, 3), in the space of `position`."""
     points, pads = np.empty((JOINTS, 3), np.float32), np.empty((JOINTS, 3), np.float32)
     frame = hand_frame(palm.astype(np.float32), pointing.astype(np.float32), left)
-    place_hand(joints.astype(np.float32), position.astype(np.float32), frame, np.float32(length), points, pads)
+    place_hand(joints.astype(np.float32), position.astype(np.float32), frame, float(length), points, pads)
     return points, pads
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ from models.synthetic import raster
 from models.synthetic.hand_solids import Skin, hand_rows, limb, placed
 from models.synthetic.signer import Signer, paint_background
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]
 _TO_PICTURE = np.array([1.0, -1.0, 1.0], np.float32)
 _POOL = 48
 

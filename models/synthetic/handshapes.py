@@ -7,11 +7,12 @@ camera.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]
 
 # A line is a shape: thumb | index | middle | ring | little, each the four angles of Motion.joints in hundredths of a
 # radian. The thumbs were fitted, with the skeleton of this package, to touch the fingers that they touch in the sign.

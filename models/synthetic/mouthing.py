@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]
 
 SHAPES: dict[str, tuple[float, float, float, float]] = {
     "AA": (0.9, 0.0, 0, 0.1), "AE": (0.8, 0.5, 0, 0.4), "AH": (0.55, 0.0, 0, 0.2), "AO": (0.75, -0.5, 0, 0.0),

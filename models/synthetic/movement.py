@@ -6,6 +6,7 @@ Directions are for the right hand, x to the signer's left, y up, z out. `u` runs
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from models.synthetic.lexicon import Sign
 from models.synthetic.pose import ANATOMY, HAND_LENGTH
 from models.synthetic.skeleton import hand_points
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]
 MIRROR = np.array([-1.0, 1.0, 1.0], np.float32)
 
 DIRECTIONS = {
@@ -134,10 +135,10 @@ def _contact(part: str, joints: FloatArray, palm: FloatArray, pointing: FloatArr
     """From the palm's centre to the part of the hand that touches."""
     points = hand_points(joints, np.zeros(3, np.float32), palm, pointing, False)
     if part == "tip":
-        return points[_TIPS[int(np.argmax(points[_TIPS] @ pointing))]]
+        return np.asarray(points[_TIPS[int(np.argmax(points[_TIPS] @ pointing))]])
     joint = {"thumb": 4, "side": 6, "edge": 18, "knuckles": 9}.get(part)
     if joint is not None:
-        return points[joint]
+        return np.asarray(points[joint])
     return np.asarray({"palm": palm * 0.05, "back": palm * -0.05}.get(part, palm * 0.0), np.float32)
 
 

@@ -7,11 +7,12 @@ z towards the camera; its unit is the distance between the shoulder joints. Inde
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]
 
 RIGHT, LEFT = 0, 1
 FINGERS = ("thumb", "index", "middle", "ring", "little")

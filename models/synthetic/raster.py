@@ -7,12 +7,13 @@ pixel the distance to its axis gives depth and normal, these the light. Everythi
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]
 
 CAPSULE = 22
 """Columns of a capsule: ends and radii (x y z r, twice), colour of the pad's side (3), colour of the back (3), the pad's

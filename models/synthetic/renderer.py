@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from models.synthetic.pose import ANATOMY, FOREARM_LENGTH, UPPER_ARM_LENGTH, Mot
 from models.synthetic.signer import FACE_HEIGHT, Signer, paint_background
 from models.synthetic.skeleton import elbow_of
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]
 Box = tuple[float, float, float]
 
 HAND_BOX = 1.25
@@ -114,7 +115,7 @@ class Renderer:
         s, left = self.signer, side == 1
         points, pads = self._hand(motion, t, side)
         shoulder = np.array([0.5 if left else -0.5, -0.05, -0.02], np.float32)
-        elbow = elbow_of(shoulder, points[0], left, np.float32(UPPER_ARM_LENGTH), np.float32(FOREARM_LENGTH))
+        elbow = elbow_of(shoulder, points[0], left, UPPER_ARM_LENGTH, FOREARM_LENGTH)
         joints = self.project(np.stack([shoulder, elbow, points[0], 0.35 * shoulder + 0.65 * elbow]))
         pixels, sleeve = self.scale, s.shirt
         rows = [limb(joints[0], joints[3], (0.155 * pixels, 0.13 * pixels), sleeve)]
@@ -227,16 +228,16 @@ class Renderer:
         stripes: FloatArray, gloss: float,
     ) -> None:  # fmt: skip
         size = np.array(radii, np.float32) * np.float32(self.scale)
-        raster.ellipsoid(self._picture, self._depth, centre, size, np.float32(roll), colour.astype(np.float32), stripes,
-                         self.signer.light, np.float32(gloss))  # fmt: skip
+        raster.ellipsoid(self._picture, self._depth, centre, size, float(roll), colour.astype(np.float32), stripes,
+                         self.signer.light, float(gloss))  # fmt: skip
 
     def _flat(
         self, centre: FloatArray, radii: tuple[float, float, float], roll: float, colour: FloatArray, strength: float
     ) -> None:
         """A flat ellipse on the face; radii[2] (its bend) is in pixels already."""
         size = np.array([radii[0] * self.scale, radii[1] * self.scale, radii[2]], np.float32)
-        raster.flat_ellipse(self._picture, self._depth, centre, size, np.float32(roll), colour.astype(np.float32),
-                            np.float32(0.13 * self.scale), np.float32(strength))  # fmt: skip
+        raster.flat_ellipse(self._picture, self._depth, centre, size, float(roll), colour.astype(np.float32),
+                            0.13 * self.scale, float(strength))  # fmt: skip
 
 
 _HEAD_PLACES = np.array(

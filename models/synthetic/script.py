@@ -7,6 +7,7 @@ Times are modelled on real annotation (NCSLGR: signs of 320 to 560 ms, transitio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from models.synthetic.pose import ANATOMY, HAND_LENGTH, Motion
 from models.synthetic.sentences import Sentence
 from models.vocabulary import FINGERSPELLING, REST, SIGN
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]
 
 SPELLING_PLACE = (-0.55, -0.02, 0.42)
 REST_FRAMES = (10, 20)
@@ -94,12 +95,12 @@ def compile_script(sentence: Sentence, rng: np.random.Generator) -> Script:
             at += len(unit)
             before = unit
     frames = at + SINK_FRAMES + int(rng.integers(*REST_FRAMES))
-    spoken = _spoken(pieces, rng)
+    lips = _spoken(pieces, rng)
     motion = _motion(pieces, frames, style, rng, sentence)
-    motion.mouth[:] = mouth_track(frames, spoken)
+    motion.mouth[:] = mouth_track(frames, lips)
     return Script(
         motion, _spans(pieces, SIGN), _spans(pieces, FINGERSPELLING),
-        tuple(Span(p, _ms(a), _ms(b)) for p, a, b in spoken), _routes(pieces, frames), sentence,
+        tuple(Span(p, _ms(a), _ms(b)) for p, a, b in lips), _routes(pieces, frames), sentence,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ four each of thumb, index, middle, ring and little finger. A left hand is a righ
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.synthetic.pose import FOREARM_LENGTH, HAND_LENGTH, UPPER_ARM_LENGTH
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]
 
 JOINTS = 21
 PALM_CENTRE = np.array([0.0, 0.27, 0.0], np.float32)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import av
+from av.video.stream import VideoStream
 
 from models.clock import FRAME_RATE_HZ, HEIGHT, WIDTH
 from models.synthetic import corpus
@@ -24,7 +26,7 @@ def synth(text: str, out: Path, seed: int = 0, progress: Callable[[int, int], No
     total = len(clip.script.routes)
     codec, options = CODECS[out.suffix.lower()]
     with av.open(str(out), "w") as container:
-        stream = container.add_stream(codec, rate=FRAME_RATE_HZ, options=options)
+        stream = cast(VideoStream, container.add_stream(codec, rate=FRAME_RATE_HZ, options=options))
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for done, (frame, _) in enumerate(clip.frames(), 1):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))

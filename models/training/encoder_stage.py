@@ -91,8 +91,8 @@ class HandBatches:
             hand = self.drawn.draw(self.rng)
             crops[i] = relight(hand.crop, self.rng)
             symbols[i], shapes[i], pose[i] = hand.symbol, hand.shape, hand.pose
-        arrays = (torch.from_numpy(array) for array in (crops, symbols, is_hand, shapes, pose))
-        return HandBatch(*arrays, mixable=PHOTOGRAPHS)
+        pixels, numbers, hands = torch.from_numpy(crops), torch.from_numpy(symbols), torch.from_numpy(is_hand)
+        return HandBatch(pixels, numbers, hands, torch.from_numpy(shapes), torch.from_numpy(pose), PHOTOGRAPHS)
 
     def _photograph(self) -> tuple[NDArray[np.uint8], int]:
         name = list(self.sources)[self.rng.choice(len(self.shares), p=self.shares)]

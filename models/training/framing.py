@@ -1,6 +1,7 @@
 """Changes of a whole frame with its boxes: framing, mirror, background, light; what the locator learns to look through."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,7 +37,7 @@ def reframe(frame: Pixels, rows: Rows, rng: np.random.Generator, framing: Framin
     matrix = _matrix(frame.shape[1], scale, angle, flip, anchor, rng.uniform(-framing.shift, framing.shift, 2))
     shrunk = SMALL_WIDTH * scale / frame.shape[1]
     if shrunk < 0.6:  # bilinear sampling would skip pixels
-        frame = cv2.blur(frame, (round(1 / shrunk),) * 2)
+        frame = np.asarray(cv2.blur(frame, (round(1 / shrunk),) * 2), np.uint8)
     border = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_CONSTANT
     colour = rng.integers(0, 256, 3).tolist() if rng.random() < 0.5 else (0, 0, 0)
     placed = cv2.warpAffine(frame, matrix, (SMALL_WIDTH, SMALL_HEIGHT), borderMode=border, borderValue=colour)
@@ -89,7 +90,7 @@ def random_background(rng: np.random.Generator, width: int, height: int) -> Pixe
     """A wall with light falling off, and some soft or sharp furniture."""
     across, down = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
     fall = (1 + 0.3 * rng.normal() * across + 0.3 * rng.normal() * down)[:, :, None]
-    picture = (rng.uniform(10, 245, 3) * fall).astype(np.float32)
+    picture: NDArray[Any] = (rng.uniform(10, 245, 3) * fall).astype(np.float32)
     for _ in range(int(rng.integers(0, 9))):
         x, y = int(rng.integers(-width // 4, width)), int(rng.integers(-height // 4, height))
         size = (int(rng.integers(6, width // 2)), int(rng.integers(6, height // 2)))
@@ -118,6 +119,6 @@ def relight_frame(frame: Pixels, rng: np.random.Generator) -> Pixels:
     if rng.random() < 0.2:
         done = cv2.GaussianBlur(done, (0, 0), float(rng.uniform(0.4, 1.0)))
     if rng.random() < 0.3:
-        noise = cv2.randn(np.zeros(done.shape, np.int16), 0, float(rng.uniform(2, 12)))
+        noise = rng.standard_normal(done.shape, np.float32) * float(rng.uniform(2, 12))
         done = np.clip(done + noise, 0, 255)
     return np.asarray(done, np.uint8)

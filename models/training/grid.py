@@ -125,10 +125,8 @@ def mouth_track(frames: Frames, smooth_frames: int = 9) -> Floats:
     top, left = max(0, seed_y - round(0.7 * half)), max(0, seed_x - half)
     window = lips[:, top : seed_y + half, left : seed_x + half]
     mask = np.where(window > 0.45 * np.percentile(window, 97), window, 0)
-    weight = mask.sum(axis=(1, 2)) + 1e-6
-    x = left + (mask.sum(axis=1) * np.arange(mask.shape[2])).sum(axis=1) / weight
-    y = top + (mask.sum(axis=2) * np.arange(mask.shape[1])).sum(axis=1) / weight
-    centre = _smooth(np.stack([(x + 0.5) / width, (y + 0.5) / height], axis=1), smooth_frames)
+    centre = _centres(mask) + (left + 0.5, top + 0.5)
+    centre = _smooth(centre / (width, height), smooth_frames)
     side = np.full((len(frames), 1), _lip_width(mask) / height)
     return np.concatenate([centre, side], axis=1).astype(np.float32)
 
@@ -158,6 +156,19 @@ def _seed(frames: Frames, lips: Floats, skin: NDArray[np.bool_]) -> tuple[int, i
     lip_blob = cv2.GaussianBlur(lips.astype(np.float32), (0, 0), sigmaX=height * 0.09, sigmaY=height * 0.035)
     y, x = np.unravel_index(int((lip_blob * motion * near_axis).argmax()), skin.shape)
     return int(x), int(y)
+
+
+def _centres(mask: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Mean place (x, y) of the lip colour on every frame; between neighbours where lips are rolled in and show none."""
+    weight = mask.sum(axis=(1, 2))
+    frames = np.arange(len(mask))
+    shown = weight > 0.3 * np.median(weight)
+    places = []
+    for axis in (2, 1):
+        profile = mask.sum(axis=3 - axis)
+        place = (profile * np.arange(profile.shape[1])).sum(axis=1) / (weight + 1e-6)
+        places.append(np.interp(frames, frames[shown], place[shown]))
+    return np.stack(places, axis=1)
 
 
 def _lip_width(mask: NDArray[np.floating]) -> float:

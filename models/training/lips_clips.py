@@ -20,7 +20,7 @@ from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 from models.clock import FRAME_RATE_HZ
 from models.lips import MOUTH_SIZE
 from models.training.expert_loss import steps_needed
-from models.training.grid import GridClip, PhonemeSpan, mouth_track, read_frames, read_phonemes
+from models.training.grid import GridClip, PhonemeSpan, mouth_track, phoneme_spans, read_frames, read_words
 from models.vocabulary import BLANK, PHONEMES, Vocabulary
 
 CROP_MARGIN = 1.2
@@ -32,11 +32,15 @@ Pictures = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class MouthClip:
-    """Grey pictures uint8 (frames, 60, 60) and what the mouth says; a phoneme is (id, start, end) in frames."""
+    """Grey pictures uint8 (frames, 60, 60) and what the mouth says; a phoneme is (id, start, end) in frames.
+
+    `words` says how many phonemes each word has, where that is known: clips of as many words may be spliced.
+    """
 
     name: str
     pictures: Pictures
     phonemes: tuple[tuple[int, float, float], ...]
+    words: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         needed = steps_needed([phoneme[0] for phoneme in self.phonemes])
@@ -65,11 +69,14 @@ def mouth_pictures(frames: Pictures, boxes: NDArray[np.float32], margin: float, 
     return pictures
 
 
-def grid_clip(clip: GridClip) -> MouthClip:
-    """Read, find the mouth, cut: one clip of GRID."""
-    frames = read_frames(clip.video)
-    pictures = mouth_pictures(frames, mouth_track(frames), MARGIN, SIDE)
-    return MouthClip(clip.name, pictures, timed(read_phonemes(clip)))
+def grid_clip(clip: GridClip, pictures: Pictures | None = None) -> MouthClip:
+    """One clip of GRID; its mouth is found and cut unless its `pictures` are there already."""
+    if pictures is None:
+        frames = read_frames(clip.video)
+        pictures = mouth_pictures(frames, mouth_track(frames), MARGIN, SIDE)
+    words = read_words(clip.align)
+    counts = tuple(len(phoneme_spans([word])) for word in words)
+    return MouthClip(clip.name, pictures, timed(phoneme_spans(words)), counts)
 
 
 def cached_grid(clips: Sequence[GridClip], cache: Path) -> list[MouthClip]:
@@ -78,12 +85,28 @@ def cached_grid(clips: Sequence[GridClip], cache: Path) -> list[MouthClip]:
     found = []
     for clip in clips:
         path = cache / f"{clip.name}.npy"
+        found.append(grid_clip(clip, np.load(path) if path.is_file() else None))
         if not path.is_file():
             beside = path.with_suffix(".part.npy")
-            np.save(beside, grid_clip(clip).pictures)
+            np.save(beside, found[-1].pictures)
             beside.replace(path)
-        found.append(MouthClip(clip.name, np.load(path), timed(read_phonemes(clip))))
     return found
+
+
+def spliced(one: MouthClip, other: MouthClip, rng: np.random.Generator) -> MouthClip:
+    """The first words of one clip, then the last words of another; `one` itself where their words do not match.
+
+    The few hundred sentences of a corpus would else be learned by heart.
+    """
+    if len(one.words) != len(other.words) or len(one.words) < 2:
+        return one
+    word = int(rng.integers(1, len(one.words)))
+    head, tail = sum(one.words[:word]), sum(other.words[:word])
+    leave, enter = round(one.phonemes[head][1]), round(other.phonemes[tail][1])
+    moved = [(symbol, start - enter + leave, end - enter + leave) for symbol, start, end in other.phonemes[tail:]]
+    pictures = np.concatenate([one.pictures[:leave], other.pictures[enter:]])
+    words = (*one.words[:word], *other.words[word:])
+    return MouthClip(f"{one.name}+{other.name}", pictures, (*one.phonemes[:head], *moved), words)
 
 
 @dataclass(frozen=True)
@@ -110,9 +133,9 @@ def take(clip: MouthClip, rng: np.random.Generator, longest: int = 90) -> Take:
     """A random piece of the clip in time: stretched, jumpy, its silent ends cut; all of its target stays inside."""
     spans = _piece(clip.phonemes, rng, longest)
     first, last = _ends(clip, spans, rng)
-    for rate in (float(rng.uniform(0.88, 1.15)), 1.0):
+    for rate in (float(rng.uniform(0.9, 1.12)), 1.0):
         steps = max(8, round((last - first) * rate))
-        at = np.linspace(first, last - 1, steps) + _wander(steps, rng, 0.7)
+        at = np.linspace(first, last - 1, steps) + _wander(steps, rng, 0.4)
         indices = np.maximum.accumulate(np.clip(np.round(at), 0, len(clip.pictures) - 1).astype(np.int64))
         if steps_needed([span[0] for span in spans]) <= steps:
             break
@@ -138,7 +161,7 @@ def _ends(clip: MouthClip, spans: list[tuple[int, float, float]], rng: np.random
         return 0, min(len(clip.pictures), 60)
     before = max((s[2] for s in clip.phonemes if s[2] <= spans[0][1]), default=0.0)
     after = min((s[1] for s in clip.phonemes if s[1] >= spans[-1][2]), default=float(len(clip.pictures)))
-    lead, tail = (90, 90) if rng.random() < 0.15 else rng.integers(1, 12, size=2)
+    lead, tail = rng.integers(1, 25 if rng.random() < 0.5 else 8, size=2)
     first = max(int(np.ceil(before)), int(spans[0][1]) - int(lead))
     last = min(int(after), int(np.ceil(spans[-1][2])) + int(tail))
     return first, max(last, first + 2)
@@ -166,7 +189,7 @@ def batch(clips: Sequence[MouthClip], rng: np.random.Generator) -> MouthBatch:
 
 def _holes(steps: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     """Moments in which the mouth is not seen at all: (start, length)."""
-    return [(int(rng.integers(steps)), int(rng.integers(1, 6))) for _ in range(int(rng.integers(0, 3)))]
+    return [(int(rng.integers(steps)), int(rng.integers(1, 5))) for _ in range(int(rng.integers(0, 5)) // 3)]
 
 
 def _look(pictures: Pictures, rng: np.random.Generator) -> Tensor:
@@ -175,35 +198,35 @@ def _look(pictures: Pictures, rng: np.random.Generator) -> Tensor:
     raw = torch.from_numpy(pictures)[:, None].float().div_(255.0)
     crops = grid_sample(raw, affine_grid(_cuts(steps, rng), [steps, 1, MOUTH_SIZE, MOUTH_SIZE], align_corners=False),
                         padding_mode="border", align_corners=False)  # fmt: skip
-    if rng.random() < 0.3:
+    if rng.random() < 0.2:
         crops = avg_pool2d(crops, 3, 1, 1, count_include_pad=False)
-    crops = crops.clamp(0.0, 1.0).pow(float(np.exp(rng.normal(0, 0.25))))
+    crops = crops.clamp(0.0, 1.0).pow(float(np.exp(rng.normal(0, 0.15))))
     crops = crops * _light(rng)
-    if rng.random() < 0.25:
+    if rng.random() < 0.1:
         x, y = rng.integers(0, MOUTH_SIZE, size=2)
         high, wide = rng.integers(5, 16, size=2)
         start = int(rng.integers(steps))
         crops[start : start + int(rng.integers(2, 20)), :, y : y + high, x : x + wide] = float(rng.random())
-    return crops + torch.randn_like(crops) * float(rng.uniform(0, 0.012))
+    return crops + torch.randn_like(crops) * float(rng.uniform(0, 0.006))
 
 
 def _cuts(steps: int, rng: np.random.Generator) -> Tensor:
     """Where each crop lies in the generous picture: affine matrices (steps, 2, 3); mirrored takes half the time."""
-    zoom = CROP_MARGIN / MARGIN * np.exp(rng.normal(0, 0.07) + _wander(steps, rng, 0.03))
-    tilt = rng.normal(0, 0.07) + _wander(steps, rng, 0.02)
+    zoom = CROP_MARGIN / MARGIN * np.exp(rng.normal(0, 0.05) + _wander(steps, rng, 0.02))
+    tilt = rng.normal(0, 0.04) + _wander(steps, rng, 0.02)
     mirror = -1.0 if rng.random() < 0.5 else 1.0
     cuts = np.zeros((steps, 2, 3), np.float32)
     cuts[:, 0, 0], cuts[:, 0, 1] = mirror * zoom * np.cos(tilt), -zoom * np.sin(tilt)
     cuts[:, 1, 0], cuts[:, 1, 1] = mirror * zoom * np.sin(tilt), zoom * np.cos(tilt)
     for axis in range(2):
-        cuts[:, axis, 2] = rng.normal(0, 0.07) + _wander(steps, rng, 0.03) + rng.normal(0, 0.01, steps)
+        cuts[:, axis, 2] = rng.normal(0, 0.04) + _wander(steps, rng, 0.015) + rng.normal(0, 0.005, steps)
     return torch.from_numpy(cuts)
 
 
 def _light(rng: np.random.Generator) -> Tensor:
     """A soft slope of light over the crop, (40, 40)."""
     ramp = np.linspace(-0.5, 0.5, MOUTH_SIZE)
-    slope_x, slope_y = rng.normal(0, 0.2, size=2)
+    slope_x, slope_y = rng.normal(0, 0.1, size=2)
     light = 1.0 + slope_x * ramp[None, :] + slope_y * ramp[:, None]
     return torch.from_numpy(light.astype(np.float32))
 
@@ -216,6 +239,11 @@ def batches(
     while True:
         order = rng.permutation(len(real))
         for start in range(0, len(order) - (size - drawn) + 1, size - drawn):
-            chosen = [real[i] for i in order[start : start + size - drawn]]
+            chosen = [_mixed(real[i], real, rng) for i in order[start : start + size - drawn]]
             chosen += [synthetic[i] for i in rng.integers(0, len(synthetic), drawn)] if drawn else []
             yield batch(chosen, rng)
+
+
+def _mixed(clip: MouthClip, others: Sequence[MouthClip], rng: np.random.Generator) -> MouthClip:
+    """Half the time the clip with another one's last words."""
+    return spliced(clip, others[int(rng.integers(len(others)))], rng) if rng.random() < 0.5 else clip

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -61,7 +60,7 @@ class Lipreader(nn.Module):
 
 def lips_config() -> ExpertConfig:
     """The compact preset's lips expert."""
-    return ExpertConfig(in_features=MOUTH, vocabulary=VOCABULARY.size, layers=3, dropout=0.15)
+    return ExpertConfig(in_features=MOUTH, vocabulary=VOCABULARY.size, layers=3, dropout=0.08)
 
 
 @dataclass
@@ -99,12 +98,8 @@ def synthetic_clips(folder: Path) -> list[MouthClip]:
             continue
         clip = clip_cache.load(path)
         empty = np.full((SIDE, SIDE), 128, np.uint8)
-        pictures = [
-            cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else empty for data in clip.mouths
-        ]
-        spans = tuple(
-            (VOCABULARY.encode([text])[0], start * 0.025, end * 0.025) for text, start, end in clip.phonemes
-        )
+        pictures = [np.asarray(clip_cache.decode(data, grey=True)) if data else empty for data in clip.mouths]
+        spans = tuple((VOCABULARY.encode([text])[0], start * 0.025, end * 0.025) for text, start, end in clip.phonemes)
         clips.append(MouthClip(path.stem, np.stack(pictures).astype(np.uint8), spans))
     return clips
 

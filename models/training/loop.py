@@ -59,7 +59,7 @@ class Run:
         self.average = copy.deepcopy(self.module).eval().requires_grad_(False)
         decayed = [p for p in self.module.parameters() if p.requires_grad and p.ndim > 1]
         plain = [p for p in self.module.parameters() if p.requires_grad and p.ndim <= 1]
-        groups = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
         self._resume()
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -193,7 +194,7 @@ def place(picture: Pixels, opaque: Pixels, background: Pixels, rng: np.random.Ge
 
 def relight(picture: Pixels, rng: np.random.Generator) -> Pixels:
     """Another camera and light: gamma, contrast, colour cast, fog, grey, blur, coarse pixels, JPEG, noise, a piece hidden."""
-    x = picture.astype(np.float32) / 255
+    x: NDArray[Any] = picture.astype(np.float32) / 255
     x = np.power(x, float(np.exp(rng.normal(0, 0.3))))
     x = x * np.exp(rng.normal(0, 0.13, 3)).astype(np.float32) * float(np.exp(rng.normal(0, 0.2)))
     if rng.random() < 0.5:
@@ -203,9 +204,9 @@ def relight(picture: Pixels, rng: np.random.Generator) -> Pixels:
         fog = rng.uniform(0.2, 0.95, 3) if rng.random() < 0.5 else np.full(3, x.mean())
         x = fog.astype(np.float32) + (x - fog.astype(np.float32)) * float(rng.uniform(0.35, 0.9))
     if rng.random() < 0.25:
-        x = cv2.GaussianBlur(x, (0, 0), float(rng.uniform(0.4, 1.6)))
+        x = np.asarray(cv2.GaussianBlur(x, (0, 0), float(rng.uniform(0.4, 1.6))))
     if rng.random() < 0.12:
-        x = _smear(x, rng)
+        x = _smear(x.astype(np.float32), rng)
     if rng.random() < 0.2:
         x = x + rng.normal(0, float(rng.uniform(0.01, 0.045)), x.shape).astype(np.float32)
     done = (np.clip(x, 0, 1) * 255).astype(np.uint8)

@@ -90,7 +90,8 @@ def test_relit_frames_keep_shape_and_type() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         done = relight_frame(np.full((120, 160, 3), 120, np.uint8), rng)
-        assert (done.shape, done.dtype) == ((120, 160, 3), np.uint8)
+        assert done.shape == (120, 160, 3)
+        assert done.dtype == np.uint8
 
 
 def test_a_small_locator_learns_one_frame() -> None:

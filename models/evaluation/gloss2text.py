@@ -1,0 +1,111 @@
+"""Gloss to text alone: BLEU-4 of the language model from clean glosses, without any video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from sacrebleu.metrics.bleu import BLEU
+
+from models import names
+from models.hypothesis import Token
+from models.prompts import Request
+from models.refine import Refiner
+from models.synthetic.sentences import from_grammar, is_held_out, real_sentences
+from models.training.gloss_corpora import aslg_tokens, clean_english, ncslgr_rows, ncslgr_tokens
+from models.training.text_pairs import lines_of
+
+Row = tuple[Sequence[str], str]
+"""Tokens ("NAME", "#MARIA") and the English they stand for."""
+
+BATCH = 32
+
+
+def request_of(tokens: Iterable[str]) -> Request:
+    """A request of clean tokens, each 400 ms long and read without doubt."""
+    made = []
+    for index, text in enumerate(tokens):
+        kind, shown = ("fingerspelling", text[1:]) if text.startswith("#") else ("sign", text)
+        letters = (1.0,) * len(shown) if kind == "fingerspelling" else ()
+        made.append(Token(shown, kind, 400 * index, 400 * index + 400, 1.0, letters))  # type: ignore[arg-type]
+    return Request(tuple(made))
+
+
+def write(refiner: Refiner, rows: Sequence[Row]) -> list[str]:
+    """The sentences of all rows, in batches of rows of like length."""
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index][0]))
+    texts = [""] * len(rows)
+    for start in range(0, len(order), BATCH):
+        part = order[start : start + BATCH]
+        for index, refined in zip(part, refiner.refine([request_of(rows[i][0]) for i in part]), strict=True):
+            assert refined is not None, "without a deadline every row is written"
+            texts[index] = refined.text
+    return texts
+
+
+def bleu(texts: Sequence[str], references: Sequence[str]) -> dict[str, float | str]:
+    """Corpus BLEU-4 (0..100) and its signature."""
+    metric = BLEU()
+    return {
+        "bleu4": metric.corpus_score(list(texts), [list(references)]).score,
+        "signature": str(metric.get_signature()),
+    }
+
+
+def read_pairs(path: Path) -> list[Row]:
+    """Glosses TAB English, a pair a line; a header or a line without both is an error that names it."""
+    rows: list[Row] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        gloss, tab, english = line.partition("\t")
+        if not (gloss.strip() and tab and english.strip()):
+            raise ValueError(
+                f"line {number} of {path} is not `GLOSSES<TAB>English`, got {line[:60]!r}: mend or drop it"
+            )
+        rows.append((gloss.split(), english.strip()))
+    return rows
+
+
+def evaluate(
+    path: Path | None, checkpoint: Path, *, adapter: str | None = None, limit: int | None = None
+) -> dict[str, float | str]:
+    """BLEU-4 of the checkpoint's language model (with `adapters`/`adapter`) on a file of glosses TAB English."""
+    if path is None:
+        raise ValueError("expected a file of `GLOSSES<TAB>English` lines, got none: name one")
+    folder = checkpoint / "adapters" / adapter if adapter else None
+    refiner = Refiner.load(checkpoint / "llm", folder, show=names.show)
+    rows = read_pairs(path)[:limit]
+    return bleu(write(refiner, rows), [english for _, english in rows])
+
+
+def held_out_grammar(count: int, seed: int = 1_000_000) -> list[Row]:
+    """Sentences of the grammar's held-out part, its held-out names among them."""
+    rng = np.random.default_rng(seed)
+    sentences = [from_grammar(rng, held_out=True) for _ in range(count)]
+    return [(sentence.tokens, sentence.english) for sentence in sentences]
+
+
+def held_out_real(data: Path, count: int) -> list[Row]:
+    """Held-out How2Sign sentences of at most 12 words with at most one that has no sign."""
+    found = real_sentences(data / "text" / "how2sign.train.tsv")
+    rows: list[Row] = [(s.tokens, s.english) for s in found if is_held_out(s.english)]
+    return rows[:count]
+
+
+def held_out_corpus(data: Path, name: str) -> list[Row]:
+    """Held-out pairs of `ncslgr` or the dev split of `aslg_pc12`, with the glosses of their annotators."""
+    if name == "ncslgr":
+        return [row for row in ncslgr_rows(lines_of(data, "ncslgr.train.tsv")) if is_held_out(row[1])]
+    splits: dict[str, Callable[[str], list[str]]] = {"aslg_pc12": aslg_tokens, "ncslgr": ncslgr_tokens}
+    pairs = (line.partition("\t") for line in lines_of(data, f"{name}.dev.tsv"))
+    return [(splits[name](gloss), clean_english(english)) for gloss, _, english in pairs]
+
+
+def evaluate_held_out(data: Path, folder: Path, *, limit: int = 400) -> dict[str, float]:
+    """BLEU-4 of the model in `folder` on held-out sentences of the grammar and of How2Sign."""
+    refiner = Refiner.load(folder, show=names.show)
+    sets = {"grammar": held_out_grammar(limit), "real": held_out_real(data, limit)}
+    figures = {}
+    for name, rows in sets.items():
+        figures[f"{name}_bleu4"] = float(bleu(write(refiner, rows), [english for _, english in rows])["bleu4"])
+    return figures

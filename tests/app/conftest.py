@@ -1,0 +1,95 @@
+"""One real server for all tests here: uvicorn on a free port, a small random translator in its worker process."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from websockets.asyncio.client import ClientConnection, connect
+
+from app.access import Access
+from app.main import create_app, server_config
+from app.settings import Settings, load_settings
+from tests.app.live_client import LiveClient
+
+KEY = "test-key-0123456789abcdef"
+START_TIMEOUT_S = 55.0
+
+
+def small_settings(**changes: Any) -> Settings:
+    """A server for tests: nothing of the environment, two slots, short patience."""
+    values = {
+        "checkpoint": "random:0", "slots": 2, "torch_threads": 1, "port": 0, "log_level": "warning", "draft_interval_ms": 0,
+        "status_interval_s": 0.2, "idle_timeout_s": 20.0, "decoder_start_timeout_s": 40.0, "max_pixels": 1280 * 960,
+        "max_upload_bytes": 2 << 20, "max_message_bytes": 64 << 10, "max_segment_ms": 1_000,
+    }  # fmt: skip
+    return load_settings({}, **{**values, **changes})
+
+
+class RunningServer:
+    """uvicorn in a thread of this process."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+        self._server = uvicorn.Server(server_config(app.state.settings, app))
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+
+    @property
+    def address(self) -> str:
+        return "{}:{}".format(*self._server.servers[0].sockets[0].getsockname())
+
+    def url(self, path: str) -> str:
+        return f"http://{self.address}{path}"
+
+    def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        deadline_s = time.monotonic() + timeout_s
+        while not (self._server.started and httpx.get(self.url("/readyz")).status_code == 200):
+            assert time.monotonic() < deadline_s, "the server did not get ready"
+            assert self._thread.is_alive(), "the server ended while starting"
+            self._thread.join(0.05)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(20)
+        assert not self._thread.is_alive(), "the server did not end"
+
+    @contextmanager
+    def settings(self, **changes: Any) -> Iterator[None]:
+        """Other settings for new streams, with the same engine, for the time of the block."""
+        services, access = self.app.state.services, self.app.state.access
+        changed = services.settings.model_copy(update=changes)
+        self.app.state.services = dataclasses.replace(services, settings=changed)
+        self.app.state.access = Access(changed)
+        try:
+            yield
+        finally:
+            self.app.state.services, self.app.state.access = services, access
+
+    @asynccontextmanager
+    async def live(self, **handshake: Any) -> AsyncIterator[LiveClient]:
+        connection: ClientConnection
+        async with connect(
+            f"ws://{self.address}/v1/live", compression=None, open_timeout=20, **handshake
+        ) as connection:
+            yield LiveClient(connection)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[RunningServer]:
+    running = RunningServer(create_app(small_settings()))
+    try:
+        running.wait_ready()
+        yield running
+    finally:
+        running.stop()
+    assert multiprocessing.active_children() == [], "a child process was left behind"
