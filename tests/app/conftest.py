@@ -22,7 +22,8 @@ from app.settings import Settings, load_settings
 from tests.app.live_client import LiveClient
 
 KEY = "test-key-0123456789abcdef"
-START_TIMEOUT_S = 55.0
+START_TIMEOUT_S = 150.0
+"""Loading torch takes seconds, on a machine that trains beside the tests a minute."""
 
 
 def small_settings(**changes: Any) -> Settings:
@@ -82,6 +83,13 @@ class RunningServer:
             f"ws://{self.address}/v1/live", compression=None, open_timeout=20, **handshake
         ) as connection:
             yield LiveClient(connection)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test with the server waits for its start as well."""
+    for item in items:
+        if "server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(START_TIMEOUT_S + 60))
 
 
 @pytest.fixture(scope="session")

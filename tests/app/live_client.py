@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -47,12 +48,11 @@ class LiveClient:
     async def until_closed(self) -> int:
         """Reads to the end; the close code."""
         async with asyncio.timeout(PATIENCE_S):
-            while True:
-                try:
+            with contextlib.suppress(ConnectionClosed):
+                while True:
                     await self.next_event()
-                except ConnectionClosed as closed:
-                    assert closed.rcvd is not None, "the connection broke off"  # noqa: PT017
-                    return closed.rcvd.code
+        assert self.connection.close_code is not None
+        return self.connection.close_code
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["type"] == kind]
