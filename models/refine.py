@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
 
 from models.generation import PromptCache, Written, generate
 from models.hypothesis import Source, Token
@@ -60,7 +62,7 @@ class Refiner:
         size = int(model.config.vocab_size)
         self._plain = torch.ones(size, dtype=torch.bool)
         for piece, index in tokenizer.get_vocab().items():
-            if index < size and (piece in tokenizer.all_special_tokens or any(letter.isupper() for letter in piece)):
+            if index < size and (piece in tokenizer.all_special_tokens or any("A" <= letter <= "Z" for letter in piece)):
                 self._plain[index] = False
         self._plain[len(tokenizer) :] = False
         self._plain[tokenizer.eos_token_id] = True
@@ -77,6 +79,7 @@ class Refiner:
             raise RefinerError(
                 f"expected a language model at {folder}, but it has no config.json; train it with `signbind train language`"
             )
+        disable_progress_bar()  # transformers draws one for every load, also in a server's log
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder)
             model = AutoModelForCausalLM.from_pretrained(folder, **_quantised(load_in))
@@ -217,7 +220,9 @@ def _adapted(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
             f"expected a peft adapter at {adapter}, but it has no adapter_config.json; train one with `signbind train lora`"
         )
     try:
-        adapted: PreTrainedModel = PeftModel.from_pretrained(model, adapter)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for a property that was renamed
+            adapted: PreTrainedModel = PeftModel.from_pretrained(model, adapter)
     except (OSError, ValueError, RuntimeError) as error:
         raise RefinerError(f"the adapter at {adapter} does not fit the language model: {_first_line(error)}") from error
     return adapted
