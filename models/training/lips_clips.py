@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,11 +35,13 @@ Pictures = NDArray[np.uint8]
 class MouthClip:
     """Grey pictures uint8 (frames, 60, 60) and what the mouth says; a phoneme is (id, start, end) in frames.
 
+    `lips_expert_stage` puts embeddings (frames, 96) in the pictures' place.
+
     `words` says how many phonemes each word has, where that is known: clips of as many words may be spliced.
     """
 
     name: str
-    pictures: Pictures
+    pictures: Any
     phonemes: tuple[tuple[int, float, float], ...]
     words: tuple[int, ...] = ()
 
@@ -109,6 +112,12 @@ def spliced(one: MouthClip, other: MouthClip, rng: np.random.Generator) -> Mouth
     return MouthClip(f"{one.name}+{other.name}", pictures, (*one.phonemes[:head], *moved), words)
 
 
+def crops_between(pictures: Pictures) -> Pictures:
+    """The live crop (frames, 40, 40) out of generous pictures, when the box lies as it was cached."""
+    edge = round(SIDE * (1 - CROP_MARGIN / MARGIN) / 2)
+    return np.ascontiguousarray(pictures[:, edge : SIDE - edge, edge : SIDE - edge])
+
+
 @dataclass(frozen=True)
 class MouthBatch:
     """Takes of several clips: pictures (sum of lengths, 1, 40, 40) in 0..1, frame ids (B, T), -100 on padding."""
@@ -176,7 +185,7 @@ def _wander(steps: int, rng: np.random.Generator, size: float) -> NDArray[np.flo
 def batch(clips: Sequence[MouthClip], rng: np.random.Generator) -> MouthBatch:
     """Random takes of `clips`, each cut and lit in its own way."""
     takes = [take(clip, rng) for clip in clips]
-    pictures = torch.cat([_look(clip.pictures[t.indices], rng) for clip, t in zip(clips, takes, strict=True)])
+    pictures = torch.cat([look(clip.pictures[t.indices], rng) for clip, t in zip(clips, takes, strict=True)])
     lengths = [len(t.indices) for t in takes]
     frames = torch.full((len(takes), max(lengths)), -100, dtype=torch.long)
     seen = torch.ones(len(takes), max(lengths), 1)
@@ -192,7 +201,7 @@ def _holes(steps: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     return [(int(rng.integers(steps)), int(rng.integers(1, 5))) for _ in range(int(rng.integers(0, 5)) // 3)]
 
 
-def _look(pictures: Pictures, rng: np.random.Generator) -> Tensor:
+def look(pictures: Pictures, rng: np.random.Generator) -> Tensor:
     """One take's crops (steps, 1, 40, 40) in 0..1: place, size, tilt, mirror, light, blur, noise, a patch in the way."""
     steps = len(pictures)
     raw = torch.from_numpy(pictures)[:, None].float().div_(255.0)

@@ -21,7 +21,6 @@ from models.streaming import Window
 from models.training.expert_loss import ctc, edit_distance, greedy, padding_mask
 from models.training.grid import grid_clips
 from models.training.lips_clips import (
-    CROP_MARGIN,
     MARGIN,
     SIDE,
     VOCABULARY,
@@ -29,6 +28,7 @@ from models.training.lips_clips import (
     MouthClip,
     batches,
     cached_grid,
+    crops_between,
 )
 from models.training.loop import RUNS, Run, Schedule, learn
 
@@ -75,13 +75,14 @@ class LipsLoss:
         features = model.embed(batch)
         output = model.read(features, batch.lengths, Window.draw(self.rng))
         ctc_loss = ctc(output.log_probs, batch.lengths, batch.targets)
-        near = _framewise(model.near(features.transpose(1, 2)).transpose(1, 2), batch.frames)
-        far = _framewise(model.far(output.hidden), batch.frames)
+        near = framewise(model.near(features.transpose(1, 2)).transpose(1, 2), batch.frames)
+        far = framewise(model.far(output.hidden), batch.frames)
         weight = max(0.15, 1.0 - self.run.steps / 1500)
         return ctc_loss + weight * (near + far) / 2, {"ctc": ctc_loss.item(), "near": near.item(), "far": far.item()}
 
 
-def _framewise(scores: Tensor, frames: Tensor) -> Tensor:
+def framewise(scores: Tensor, frames: Tensor) -> Tensor:
+    """Cross entropy of scores (B, T, V) against frame ids (B, T)."""
     return cross_entropy(scores.flatten(0, 1), frames.flatten(), ignore_index=IGNORED, label_smoothing=0.1)
 
 
@@ -108,9 +109,8 @@ def synthetic_clips(folder: Path) -> list[MouthClip]:
 def phoneme_error_rate(model: Lipreader, clips: Sequence[MouthClip]) -> float:
     """Greedy decoding of whole clips whose crops lie as the cache has them: edits a phoneme."""
     edits = total = 0
-    edge = round(SIDE * (1 - CROP_MARGIN / MARGIN) / 2)
     for clip in clips:
-        crops = torch.from_numpy(clip.pictures[:, edge : SIDE - edge, edge : SIDE - edge].copy())
+        crops = torch.from_numpy(crops_between(clip.pictures))
         log_probs = model.expert(model.encoder(crops)[None]).log_probs
         target = [phoneme[0] for phoneme in clip.phonemes]
         edits += edit_distance(greedy(log_probs[0], len(crops)), target)
