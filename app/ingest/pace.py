@@ -55,16 +55,18 @@ class Timeline:
     def __init__(self) -> None:
         self._steps: list[int] = []
         self._ticks: list[int] = []
+        self._end_tick = 0
 
     def note(self, step: int, tick: int) -> None:
-        """From `step` on, the frame of step s has tick `tick + (s - step)`, until noted otherwise."""
+        """The frame of `step` has `tick`; what comes after it follows on, until noted otherwise."""
+        self._end_tick = tick + 1
         if self._steps and self._ticks[-1] + step - self._steps[-1] == tick:
             return
         self._steps.append(step)
         self._ticks.append(tick)
 
     def media_ms(self, stream_ms: float) -> int:
-        """Media time of the translator's time `stream_ms` (steps given, times STEP_MS)."""
+        """Media time of the translator's time `stream_ms` (steps given, times STEP_MS); padding lies at the end."""
         step = int(stream_ms // STEP_MS)
         index = bisect_right(self._steps, step) - 1
         if index < 0:
@@ -72,7 +74,7 @@ class Timeline:
         media_ms = (self._ticks[index] - self._steps[index]) * STEP_MS + stream_ms
         if index + 1 < len(self._ticks):
             media_ms = min(media_ms, self._ticks[index + 1] * STEP_MS)
-        return round(media_ms)
+        return round(min(media_ms, self._end_tick * STEP_MS))
 
     def forget_before(self, step: int) -> None:
         """Drops what only times before `step` need."""

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -54,7 +53,7 @@ class RunningServer:
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
         deadline_s = time.monotonic() + timeout_s
-        while not (self._server.started and httpx.get(self.url("/readyz")).status_code == 200):
+        while not (self._server.started and self.app.state.services.pool.is_ready):
             assert time.monotonic() < deadline_s, "the server did not get ready"
             assert self._thread.is_alive(), "the server ended while starting"
             self._thread.join(0.05)

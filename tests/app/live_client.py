@@ -54,6 +54,11 @@ class LiveClient:
         assert self.connection.close_code is not None
         return self.connection.close_code
 
+    async def leave(self) -> None:
+        """Closes in order, so that the slot is free when this returns."""
+        await self.say("close")
+        assert await self.until_closed() == 1000
+
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["type"] == kind]
 

@@ -94,6 +94,7 @@ async def test_status_comes_by_itself(server: RunningServer) -> None:
             status = await client.until("status")
         assert status["frames_dropped"] == 0
         assert set(status) >= {"lag_ms", "fps_effective", "frames_dropped", "signer_visible"}
+        await client.leave()
 
 
 async def test_an_update_changes_what_comes_after(server: RunningServer) -> None:
@@ -155,6 +156,7 @@ async def test_no_free_slot_is_refused_at_once(server: RunningServer) -> None:
         assert (error["code"], error["retryable"]) == ("no_slot", True)
         assert error["retry_after_ms"] > 0
         assert await third.until_closed() == 1013
+        await asyncio.gather(first.leave(), second.leave())
 
 
 async def test_the_longest_time_ends_a_stream_with_notice(server: RunningServer) -> None:
