@@ -75,12 +75,14 @@ def slots_of(tokens: Sequence[Token]) -> dict[int, str]:
 
 
 def gloss_line(tokens: Sequence[Token]) -> str:
-    """The tokens of a segment as the prompt has them: "i name <fs1>"."""
+    """The tokens of a segment as the prompt has them: "i name <fs1>"; words that share a slot stand once in a row."""
     slots = slots_of(tokens)
-    texts = [slots.get(index) or gloss_text(token.text) for index, token in enumerate(tokens)]
-    return " ".join(
-        text for index, text in enumerate(texts) if index == 0 or text != SLOTS[-1] or texts[index - 1] != text
-    )
+    texts: list[str] = []
+    for index, token in enumerate(tokens):
+        text = slots.get(index) or gloss_text(token.text)
+        if index not in slots or text not in texts[-1:]:
+            texts.append(text)
+    return " ".join(texts)
 
 
 def prompt(gloss: str, context: str = "") -> str:

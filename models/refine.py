@@ -62,7 +62,9 @@ class Refiner:
         size = int(model.config.vocab_size)
         self._plain = torch.ones(size, dtype=torch.bool)
         for piece, index in tokenizer.get_vocab().items():
-            if index < size and (piece in tokenizer.all_special_tokens or any("A" <= letter <= "Z" for letter in piece)):
+            if index < size and (
+                piece in tokenizer.all_special_tokens or any("A" <= letter <= "Z" for letter in piece)
+            ):
                 self._plain[index] = False
         self._plain[len(tokenizer) :] = False
         self._plain[tokenizer.eos_token_id] = True

@@ -19,6 +19,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from models.evaluation.gloss2text import evaluate_held_out
 from models.lexemes import FUNCTION_WORDS, Lexemes, bare, stem
 from models.prompts import END, PAD, SPECIAL, prompt
 from models.training.loop import RUNS, Run, Schedule, learn
@@ -175,8 +176,6 @@ def train(
     module = learn(run, schedule, stream, loss_of)
     lexemes = count_lexemes(islice(mixed(corpora, Mix(aslg=0), seed + 2), 60_000), corpora.proper)
     save(cast(LlamaForCausalLM, module), tokenizer, lexemes, out / "llm")
-    from models.evaluation.gloss2text import evaluate_held_out
-
     return evaluate_held_out(data, out / "llm", limit=400)
 
 

@@ -19,6 +19,8 @@ from models.refine import Refiner, RefinerError
 from models.training.language_stage import Size, batches, loss_of, save, train_tokenizer
 from models.training.text_pairs import Pair
 
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft's, of transformers
+
 PAIRS = [
     Pair("me name <fs1>", "my name is <fs1>."),
     Pair("he name <fs1> <fs2>", "his name is <fs1> <fs2>, I think."),

@@ -1,0 +1,98 @@
+"""Spelled words: corrected only by what they clearly meant, shown as seen otherwise, never another name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.hypothesis import Token
+from models.names import (
+    NameList,
+    default_confusion,
+    learned_confusion,
+    log_likelihood,
+    show,
+    spelling,
+    verified,
+    verify,
+)
+
+NAMES = NameList({"MARIA": "Maria", "MARCO": "Marco", "ANNA": "Anna", "EMMA": "Emma"}, frozenset({"TABLE"}))
+
+
+def test_clear_letters_stay_whatever_the_lists_say() -> None:
+    seen = verify("MARLA", [0.95] * 5, ("Maria",), NAMES)
+    assert (seen.text, seen.corrected) == ("Marla", False)
+    assert seen.confidence > 0.5
+
+
+def test_a_confused_handshape_is_mended_by_the_sessions_vocabulary() -> None:
+    seen = verify("NARIA", [0.55, 0.9, 0.9, 0.9, 0.9], ("Maria", "Oxford"), NAMES)
+    assert (seen.text, seen.corrected) == ("Maria", True)
+    assert 0.6 < seen.confidence < 1
+
+
+def test_a_word_of_the_vocabulary_keeps_its_case() -> None:
+    assert verify("MCGRAW", [0.9] * 6, ("McGraw",), NAMES).text == "McGraw"
+    assert verify("OBRIEN", [0.9] * 6, ("O'Brien",), NAMES).text == "O'Brien"
+
+
+def test_the_name_list_needs_more_evidence_than_the_vocabulary() -> None:
+    letters, posteriors = "NARIA", [0.8, 0.9, 0.9, 0.9, 0.9]
+    assert verify(letters, posteriors, ("Maria",), NameList()).corrected
+    assert not verify(letters, posteriors, (), NAMES).corrected
+
+
+def test_two_names_as_near_as_each_other_win_nothing() -> None:
+    twins = NameList({"MARIA": "Maria", "NARIA": "Naria"})
+    seen = verify("SARIA", [0.4, 0.9, 0.9, 0.9, 0.9], (), twins)
+    assert (seen.text, seen.corrected) in {("SARIA", False), ("Saria", False)}
+
+
+def test_low_confidence_shows_the_letters_as_seen() -> None:
+    seen = verify("QXVB", [0.3] * 4, ("Maria",), NAMES)
+    assert (seen.text, seen.corrected) == ("QXVB", False)
+    assert seen.confidence < 0.5
+
+
+def test_a_double_letter_seen_once_is_the_same_name() -> None:
+    assert verify("ANA", [0.9] * 3, ("Anna",), NameList()).text == "Anna"
+    double = log_likelihood("EMA", [0.9] * 3, "EMMA")
+    assert double > log_likelihood("EMA", [0.9] * 3, "EMTA")
+
+
+def test_common_words_are_shown_small_and_never_corrected_to() -> None:
+    assert verify("TABLE", [0.9] * 5, (), NAMES).text == "table"
+    assert verify("TABLF", [0.5] * 5, (), NAMES).text == "TABLF"
+
+
+def test_numbers_and_empty_words_pass() -> None:
+    assert verify("1998", [0.9] * 4, ("Maria",), NAMES).text == "1998"
+    assert verify("", [], ("Maria",), NAMES).confidence == 0.0
+
+
+def test_one_posterior_a_letter_is_needed() -> None:
+    with pytest.raises(ValueError, match="one posterior a letter"):
+        verify("ANNA", [0.9], (), NAMES)
+
+
+def test_a_token_without_letter_posteriors_has_its_mean() -> None:
+    token = Token("MARIA", "fingerspelling", 0, 900, 0.9)
+    assert verified(token).text == show(token, ()) == "Maria"
+
+
+def test_the_confusion_is_a_distribution_and_learns_from_counts() -> None:
+    table = default_confusion()
+    assert all(sum(row.values()) == pytest.approx(1) for row in table.values())
+    assert table["M"]["N"] > 10 * table["M"]["B"] > 0
+    learned = learned_confusion({"M": {"Y": 500}})
+    assert learned["M"]["Y"] > 0.9
+    assert sum(learned["M"].values()) == pytest.approx(1)
+
+
+def test_a_name_list_is_read_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_text("# people\nO'Brien  # a family\n\ntable\n")
+    assert NameList.read(path) == NameList({"OBRIEN": "O'Brien"}, frozenset({"TABLE"}))
+    assert spelling("Jean-Luc 2") == "JEANLUC2"

@@ -1,0 +1,107 @@
+"""Pairs for the language model: slots on both sides, nothing held out, noise that leaves the names alone."""
+
+from __future__ import annotations
+
+import random
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.synthetic.sentences import is_held_out
+from models.training.gloss_corpora import aslg_tokens, clean_english, ncslgr_rows, ncslgr_tokens
+from models.training.language_stage import batches, count_lexemes, encode, train_tokenizer
+from models.training.text_pairs import Corpora, Mix, Pair, grammar_pairs, mixed, noisy, pair_of, proper_words
+
+
+def test_spelled_words_become_slots_on_both_sides() -> None:
+    pair = pair_of(("MY", "FRIEND", "#ANNA", "KNOW", "#TOM", "#ANNA"), "My friend Anna knows Tom. Anna's fine.")
+    assert pair == Pair("my friend <fs1> know <fs2> <fs1>", "my friend <fs1> knows <fs2>. <fs1>'s fine.")
+
+
+def test_a_long_word_is_found_by_its_first_letters() -> None:
+    assert pair_of(("#ACCESSORI",), "Accessories!") == Pair("<fs1>", "<fs1>!")
+    assert pair_of(("SEE", "#ANN"), "See Anna.") is None
+
+
+def test_more_names_than_slots_make_no_pair() -> None:
+    names = [f"N{letter}" for letter in "ABCDEFGHI"]
+    assert pair_of([f"#{name}" for name in names], " ".join(names)) is None
+
+
+def test_capitals_that_always_stand_are_proper() -> None:
+    assert proper_words(["On Monday we go to the Go club.", "We go Monday."]) == {"Monday"}
+
+
+def test_noise_never_loses_a_name_and_keeps_the_english() -> None:
+    rng = random.Random(0)
+    pair = Pair("me name <fs1> and he name <fs2>", "x")
+    changed = [noisy(pair, ["zebra"], rng, rate=0.5) for _ in range(200)]
+    assert all({"<fs1>", "<fs2>"} <= set(one.gloss.split()) and one.english == "x" for one in changed)
+    assert len({one.gloss for one in changed}) > 20
+    share = np.mean([one.gloss != pair.gloss for one in (noisy(pair, ["zebra"], rng) for _ in range(300))])
+    assert 0.3 < share < 0.9
+
+
+def test_ncslgr_notation_is_read() -> None:
+    gloss = 'fs-MARY:i (1h)HAVE IX-1p "5""wow""" part:indef WANT+NEG TELL:k READ_2++ SOMETHING/ONE ns-fs-OMAHA #UP QMwg SCL:1'
+    assert ncslgr_tokens(gloss) == ["#MARY", "HAVE", "ME", "WANT", "NOT", "TELL", "READ", "SOMETHING", "#OMAHA", "#UP"]
+    header = "file\tutterance\tsigner\tgloss\tgloss_ms\tenglish"
+    assert list(ncslgr_rows([header, "a\t1\tx\tME GO\t-\tI (do) go...", "a\t2\tx\tME\t-\tI."])) == [
+        (["ME", "GO"], "I go")
+    ]
+
+
+def test_aslg_notation_is_read() -> None:
+    assert aslg_tokens("X-I DESC-FAR X-POSS WANT , GO .") == ["ME", "FAR", "WANT", "GO"]
+    assert clean_english('so i said " i \'m fine " .') == "so I said I'm fine."
+
+
+def test_the_corpora_hold_nothing_that_is_held_out(tmp_path: Path) -> None:
+    (tmp_path / "text").mkdir()
+    sentences = [f"I want {number} tables now." for number in ("two", "three", "four", "five", "six", "ten")]
+    sentences += [
+        f"We will {verb} the dog." for verb in ("see", "find", "call", "wash", "hold", "paint", "feed", "buy")
+    ]
+    (tmp_path / "text/how2sign.train.tsv").write_text(
+        "".join(f"clip{i:07d}_1.mp4\t{s}\n" for i, s in enumerate(sentences))
+    )
+    (tmp_path / "text/ncslgr.train.tsv").write_text("file\tutterance\tsigner\tgloss\tgloss_ms\tenglish\n")
+    (tmp_path / "text/aslg_pc12.train.tsv").write_text("X-I WANT DOG\ti want the dog .\n")
+    corpora = Corpora.read(tmp_path)
+    trained = len(corpora.lexicon) + len(corpora.how2sign)
+    assert 0 < trained == sum(not is_held_out(sentence) for sentence in sentences)
+    (tmp_path / "text/ncslgr.train.tsv").unlink()
+    with pytest.raises(ValueError, match="expected .*ncslgr"):
+        Corpora.read(tmp_path)
+
+
+def test_permissive_pairs_need_no_files() -> None:
+    corpora = Corpora.read(Path("nowhere"), permissive_only=True)
+    assert not (corpora.lexicon or corpora.how2sign or corpora.ncslgr or corpora.aslg)
+    pairs = list(islice(mixed(corpora, Mix(), seed=0), 50))
+    assert len({pair.english for pair in pairs}) > 30
+    assert not any("Maria" in pair.english for pair in pairs)
+
+
+def test_the_loss_is_on_the_english_alone() -> None:
+    pairs = list(islice(grammar_pairs(np.random.default_rng(0), frozenset()), 60))
+    tokenizer = train_tokenizer(pairs, 400)
+    before, after = encode(Pair("me name <fs1>", "my name is <fs1>."), tokenizer)
+    assert tokenizer.convert_ids_to_tokens(before)[-1] == "<english>"
+    assert tokenizer.decode(after).replace("<fs1>", " <fs1>") == " my name is <fs1>.</s>"
+    batch = next(batches(iter(pairs), tokenizer, 4, seed=0, pool=2))
+    assert batch.ids.shape == batch.labels.shape == batch.mask.shape
+    first = batch.labels[0] != -100
+    assert (batch.labels[0][first] == batch.ids[0][first]).all()
+    assert 0 < first.sum() < batch.mask[0].sum()
+
+
+def test_words_are_counted_with_their_glosses() -> None:
+    verbs = (("eat", "ate"), ("come", "came"), ("see", "saw"), ("run", "ran"), ("know", "knew"), ("give", "gave"))
+    pairs = [Pair(f"he {gloss}", f"he {word} away.") for gloss, word in verbs]
+    pairs += [Pair("he leave", "he left."), Pair("he leave", "he has left.")]
+    words = count_lexemes(pairs * 4, frozenset()).words
+    assert words["LEAVE"] == {"left"}
+    assert words["COME"] == {"came"}
