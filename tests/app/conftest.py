@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from pydantic import SecretStr
 from websockets.asyncio.client import ClientConnection, connect
 
 from app.access import Access
@@ -100,3 +101,10 @@ def server() -> Iterator[RunningServer]:
     finally:
         running.stop()
     assert multiprocessing.active_children() == [], "a child process was left behind"
+
+
+@pytest.fixture
+def keyed(server: RunningServer) -> Iterator[None]:
+    """The server asks for a key."""
+    with server.settings(api_keys=(SecretStr(KEY),)):
+        yield
