@@ -7,11 +7,12 @@ camera.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]
 
 # A line is a shape: thumb | index | middle | ring | little, each the four angles of Motion.joints in hundredths of a
 # radian. The thumbs were fitted, with the skeleton of this package, to touch the fingers that they touch in the sign.
@@ -172,7 +173,12 @@ LETTERS: dict[str, LetterPose] = {
     "J": LetterPose(
         "I",
         path=_points(
-            (0, 0, 0), (0, -0.15, 0.03), (0.02, -0.34, 0.10), (0.12, -0.46, 0.12), (0.28, -0.42, 0.05), (0.36, -0.28, 0)
+            (0, 0, 0),
+            (0, -0.15, 0.03),
+            (0.02, -0.34, 0.10),
+            (0.12, -0.46, 0.12),
+            (0.28, -0.42, 0.05),
+            (0.36, -0.28, 0.0),
         ),
         turn=_J_TURN,
     ),
@@ -195,7 +201,15 @@ LETTERS: dict[str, LetterPose] = {
         "1",
         _vector(0, -0.45, 0.9),
         _vector(0, 0.9, 0.45),
-        _points((0, 0, 0), (-0.5, 0.0, 0), (0, -0.45, 0), (-0.5, -0.45, 0)),
+        _points(
+            (0, 0, 0),
+            (-0.25, 0.0, 0.02),
+            (-0.5, 0.0, 0),
+            (-0.25, -0.22, 0.02),
+            (0, -0.45, 0),
+            (-0.25, -0.45, 0.02),
+            (-0.5, -0.45, 0),
+        ),
     ),
 }
 

@@ -64,7 +64,7 @@ class Motion:
     position (T, 2, 3) palm centres; palm (T, 2, 3) unit normals out of the palm; pointing (T, 2, 3) unit wrist ->
              knuckles.
     mouth    (T, 4) open 0..1, round -1 .. spread +1, pressed 0..1, teeth/tongue 0..1.
-    head     (T, 3) radians: yaw (+ to the signer's left), pitch (+ nods down), roll (+ tilts to the signer's left).
+    head     (T, 3) yaw (+ towards the signer's left), pitch (+ nods down), roll (+ tilts to the signer's left), radians.
     brows    (T,) lowered -1 .. raised +1; blink (T,) open 0 .. shut 1.
     """
 
