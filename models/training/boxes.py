@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from models.canvas import placement
 from models.clock import WIDTH
 from models.locate import PARTS
+from models.training.grid import FaceTrack, grid_clips, mouth_track, read_frames, teacher_tracks
+from models.training.loop import RUNS
 from models.training.splits import is_held_out_video
 
+TEACHER = RUNS / "teacher" / "grid_mouths.npz"  # written by teacher_labels
 POOL_WIDTH, POOL_HEIGHT = 256, 192  # of the frames kept for training: somewhat finer than what the locator sees
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float]
@@ -99,17 +102,29 @@ def _pool(clips: list[Path], every: int, trust: tuple[float, float, float, float
     return Pool(frames, np.stack([as_rows(boxes) for _, boxes in pairs]), np.array(trust, np.float32))
 
 
-def grid_pool(data: Path, clips: int = 120, a_clip: int = 3) -> Pool:
-    """Speaking faces that fill the picture: only their mouths are labelled, by lip colour and motion."""
-    from models.training.grid import grid_clips, mouth_track, read_frames
-
+def grid_pool(data: Path, clips: int = 240, a_clip: int = 3, teacher: Path = TEACHER) -> Pool:
+    """Speaking faces that fill the picture, of training clips alone: mouths and faces as the teacher labelled them, or
+    where it did not, mouths alone, by lip colour and motion. No hand is ever in these pictures."""
     names = grid_clips(data / "grid_lips", held_out=False)
+    tracks = teacher_tracks(teacher)
+    known = [clip for clip in names if clip.name in tracks] if tracks else names
     pairs = []
-    for clip in names[:: max(1, len(names) // clips)][:clips]:
+    for clip in known[:: max(1, len(known) // clips)][:clips]:
         frames = read_frames(clip.video)
-        track = mouth_track(frames)
+        track = tracks[clip.name] if tracks else _by_colour(frames)
         for number in np.linspace(5, len(frames) - 6, a_clip).astype(int):
-            x, y, side = track[number].tolist()
-            pairs.append(on_canvas(frames[number], {"mouth": (x, y, side)}))
-    frames = np.stack([frame for frame, _ in pairs])
-    return Pool(frames, np.stack([as_rows(boxes) for _, boxes in pairs]), np.array([0, 0, 0, 1], np.float32))
+            pairs.append(on_canvas(frames[number], _face_boxes(track, number)))
+    trust = (0.4, 0.4, 1.0, 1.0) if tracks else (0.0, 0.0, 0.0, 1.0)
+    rows = np.stack([as_rows(boxes) for _, boxes in pairs])
+    return Pool(np.stack([frame for frame, _ in pairs]), rows, np.array(trust, np.float32))
+
+
+def _by_colour(frames: Pixels) -> FaceTrack:
+    mouth = mouth_track(frames)
+    return FaceTrack(mouth, np.full_like(mouth, np.nan))
+
+
+def _face_boxes(track: FaceTrack, frame: int) -> Boxes:
+    """One frame's boxes; without those that are not seen."""
+    rows = {"mouth": track.mouth[frame].tolist(), "face": track.face[frame].tolist()}
+    return {part: (x, y, side) for part, (x, y, side) in rows.items() if not np.isnan(x)}

@@ -104,6 +104,22 @@ def read_phonemes(clip: GridClip) -> list[PhonemeSpan]:
 # --- where the mouth is ---------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class FaceTrack:
+    """Boxes of a clip's `mouth` and `face`, float32 (frames, 3) as in `mouth_track`, NaN where not seen."""
+
+    mouth: Floats
+    face: Floats
+
+
+def teacher_tracks(file: Path) -> dict[str, FaceTrack]:
+    """The tracks that `teacher_labels` wrote, by the clips' names; none where there is no such file."""
+    if not file.is_file():
+        return {}
+    with np.load(file) as kept:
+        return {name: FaceTrack(kept[name], kept[f"{name}.face"]) for name in kept.files if not name.endswith(".face")}
+
+
 def mouth_box(frames: Frames) -> tuple[float, float, float]:
     """The clip's one mouth box `(centre_x/width, centre_y/height, side/height)`: the median of `mouth_track`."""
     x, y, side = np.median(mouth_track(frames), axis=0)

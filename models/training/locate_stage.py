@@ -19,10 +19,11 @@ BATCH = 32
 FRAMINGS = {
     "how2sign": Framing(0.7, 2.2, new_background=0.5),
     "webcam": Framing(0.45, 1.3),
-    "grid": Framing(0.35, 1.0),
+    "grid": Framing(0.4, 1.2),
     "synthetic": Framing(0.75, 1.25, shift=0.1),
 }
-SHARES = {"how2sign": 0.30, "webcam": 0.15, "grid": 0.05, "synthetic": 0.50}
+SHARES = {"how2sign": 0.30, "webcam": 0.14, "grid": 0.10, "synthetic": 0.46}
+FRESH_RATE, LATER_RATE = 2.5e-3, 8e-4  # learning rates from nothing, and from weights that are good already
 
 
 @dataclass(frozen=True)
@@ -91,17 +92,21 @@ def _focal(logits: Tensor, centre: Tensor, bell: Tensor, trust: Tensor) -> Tenso
     return ((hit + miss) * trust).sum() / centre.sum().clamp(min=1)
 
 
-def train(data: Path, out: Path, *, minutes: float, seed: int = 0, name: str = "locate") -> dict[str, float]:
-    """Trains, or goes on, for `minutes` in all; saves locate to `out`; returns what it finds in held-out videos."""
-    from models.checkpoint import save
+def train(
+    data: Path, out: Path, *, minutes: float, seed: int = 0, name: str = "locate", start: Path | None = None
+) -> dict[str, float]:
+    """Trains, or goes on, for `minutes` in all; saves locate to `out`; returns what it finds in held-out videos.
+    With `start` it begins from the weights in that folder, at a lower learning rate."""
+    from models.checkpoint import load, save
     from models.evaluation.locate import evaluate_locator, held_out_clips
 
-    run = Run(name, Locator(LocatorConfig()), seed, RUNS)
+    locator = Locator(LocatorConfig()) if start is None else load(Locator, start, "locate")
+    run = Run(name, locator, seed, RUNS)
     pools = {"how2sign": how2sign_pool(data), "webcam": webcam_pool(data), "grid": grid_pool(data)}
     pools["synthetic"] = synthetic_pool()
     print({kind: len(pool) for kind, pool in pools.items()}, flush=True)
     batches = FrameBatches(pools, seed + run.steps)
-    schedule = Schedule(minutes, learning_rate=2.5e-3, weight_decay=0.02)
+    schedule = Schedule(minutes, learning_rate=FRESH_RATE if start is None else LATER_RATE, weight_decay=0.02)
     best = learn(run, schedule, iter(batches), locate_loss, log=lambda line: print(line, flush=True))
     assert isinstance(best, Locator)
     save(best, best.config, out, "locate")

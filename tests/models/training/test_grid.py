@@ -1,13 +1,19 @@
-"""GRID's reader: words, phoneme times, split, and the mouth finder on a drawn face."""
+"""GRID's reader: words, phoneme times, split, the mouth finder on a drawn face, the teacher's boxes."""
 
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 
+from models.canvas import placement
+from models.evaluation.locate import evaluate_mouths
+from models.locate import Locator, LocatorConfig
+from models.training.boxes import grid_pool
 from models.training.grid import (
     HELD_OUT_CLIPS,
+    FaceTrack,
     GridClip,
     PhonemeSpan,
     grid_clips,
@@ -17,6 +23,7 @@ from models.training.grid import (
     read_frames,
     read_phonemes,
     read_words,
+    teacher_tracks,
 )
 
 
@@ -96,3 +103,82 @@ def test_the_track_follows_a_head_that_moves() -> None:
 def test_a_clip_without_a_face_is_said() -> None:
     with pytest.raises(ValueError, match="almost no skin"):
         mouth_box(np.zeros((10, 112, 176, 3), np.uint8))
+
+
+# --- the teacher's boxes ----------------------------------------------------------------------------------------
+
+
+def write_video(path: Path, frames: np.ndarray) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def write_data(folder: Path, trained: int = 2) -> Path:
+    """GRID's folder with two clips that can be read and 90 held out ones that cannot: who opens them fails."""
+    (folder / "grid_lips").mkdir()
+    for k in range(trained + HELD_OUT_CLIPS):
+        video = folder / "grid_lips" / f"c{k:03d}.mp4"
+        write_align(video.with_suffix(".align"), "0 25000 bin\n")
+        if k < trained:
+            write_video(video, drawn_face((70, 50), 20))
+        else:
+            video.touch()
+    return folder
+
+
+def write_teacher(path: Path, clips: list[str], mouth: tuple[float, float, float], frames: int = 20) -> Path:
+    track = np.tile(np.array(mouth, np.float32), (frames, 1))
+    face = track * (1, 1, 2)
+    face[:10] = np.nan
+    arrays = dict.fromkeys(clips, track) | {f"{name}.face": face for name in clips}
+    np.savez(path, **arrays)
+    return path
+
+
+def test_the_teachers_tracks_are_read_by_clip(tmp_path: Path) -> None:
+    file = write_teacher(tmp_path / "teacher.npz", ["a", "b"], (0.4, 0.5, 0.3))
+    tracks = teacher_tracks(file)
+    assert sorted(tracks) == ["a", "b"]
+    assert tracks["b"].mouth.shape == tracks["b"].face.shape == (20, 3)
+    assert teacher_tracks(tmp_path / "none.npz") == {}
+
+
+def test_the_teachers_boxes_label_training_clips_alone(tmp_path: Path) -> None:
+    names = [f"c{k:03d}" for k in range(HELD_OUT_CLIPS + 2)]
+    teacher = write_teacher(tmp_path / "teacher.npz", names, (0.4, 0.5, 0.3))
+    pool = grid_pool(write_data(tmp_path), a_clip=2, teacher=teacher)
+    assert len(pool) == 4
+    assert pool.trust.tolist() == pytest.approx([0.4, 0.4, 1, 1])
+    on_canvas = placement(176, 112).to_canvas((0.4, 0.5, 0.3))
+    assert pool.boxes[:, 3] == pytest.approx(np.tile(on_canvas, (4, 1)), abs=1e-4)
+    assert np.isnan(pool.boxes[:, 2, 0]).tolist() == [True, False, True, False]
+    assert np.isnan(pool.boxes[:, :2]).all()
+
+
+def test_a_clip_that_the_teacher_did_not_label_is_left_out(tmp_path: Path) -> None:
+    teacher = write_teacher(tmp_path / "teacher.npz", ["c001"], (0.4, 0.5, 0.3))
+    assert len(grid_pool(write_data(tmp_path), a_clip=2, teacher=teacher)) == 2
+
+
+def test_without_a_teacher_lip_colour_labels_mouths(tmp_path: Path) -> None:
+    pool = grid_pool(write_data(tmp_path), a_clip=1, teacher=tmp_path / "none.npz")
+    assert pool.trust.tolist() == [0, 0, 0, 1]
+    assert pool.boxes[:, 3, 0] == pytest.approx([70 / 176] * 2, abs=0.03)
+    assert np.isnan(pool.boxes[:, :3]).all()
+
+
+def test_mouths_are_compared_with_the_teachers(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", drawn_face((70, 50), 10))
+    clips = [GridClip(tmp_path / "a.mp4", tmp_path / "a.align")]
+    locator = Locator(LocatorConfig(stem=4, channels=(8, 8, 8, 8), threshold=0.001)).eval()
+    track = np.tile(np.array([0.4, 0.5, 0.3], np.float32), (10, 1))
+    track[3] = np.nan
+    figures = evaluate_mouths(locator, clips, {"a": FaceTrack(track, track)})
+    assert figures["mouth_found"] == 1
+    assert 0 < figures["mouth_centre_error"] <= figures["mouth_centre_error_p90"]
+    with pytest.raises(ValueError, match="teacher"):
+        evaluate_mouths(locator, clips, {})
