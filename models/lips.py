@@ -26,6 +26,7 @@ class MouthEncoderConfig:
     channels: tuple[int, ...] = (32, 64)  # each stage halves the picture
     blocks: tuple[int, ...] = (1, 1)
     picture_px: int = 224  # side to which a ViT's input is enlarged
+    dropout: float = 0.0  # of the backbone's outputs, in training
 
     def __post_init__(self) -> None:
         """Refuse stages that make no network."""
@@ -37,6 +38,8 @@ class MouthEncoderConfig:
             )
         if min(self.width, self.stem, self.picture_px, *self.channels, *self.blocks) < 1:
             raise ValueError(f"every size of a mouth encoder is at least 1, but got {self}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is in [0, 1), but got {self.dropout}")
 
 
 class Block(nn.Module):
@@ -119,6 +122,7 @@ class MouthEncoder(nn.Module):
         self.config = config
         compact = config.backbone == "compact"
         self.backbone = CompactBackbone(config) if compact else VitBackbone(config, model)
+        self.dropout = nn.Dropout(config.dropout)
         self.project = nn.Linear(self.backbone.outputs, config.width)
         self.norm = nn.LayerNorm(config.width, elementwise_affine=False)
 
@@ -132,7 +136,7 @@ class MouthEncoder(nn.Module):
 
     def embed(self, pictures: Tensor) -> Tensor:
         """Pictures (N, 1, 40, 40) in 0..1, as training mixes them -> (N, width)."""
-        embedding: Tensor = self.norm(self.project(self.backbone(standardised(pictures))))
+        embedding: Tensor = self.norm(self.project(self.dropout(self.backbone(standardised(pictures)))))
         return embedding
 
 

@@ -22,7 +22,8 @@ from models.experts import Expert
 from models.layout import MOUTH
 from models.lips import MouthEncoder
 from models.locate import BoxSmoother, Locator
-from models.training.grid import GridClip, grid_clips, mouth_track, read_frames, read_phonemes
+from models.training.grid import GridClip, grid_clips, read_frames, read_phonemes
+from models.training.lips_clips import colour_boxes
 from models.vocabulary import PHONEMES, Vocabulary
 
 Frames = NDArray[np.uint8]
@@ -86,9 +87,9 @@ def by_locator(locator: Locator) -> Finder:
 
 
 def by_colour(canvases: Frames) -> Iterator[Box | None]:
-    """Mouths as the training's labels have them, from lip colour over the whole clip: how well lips are read without
-    the locator's faults. The canvas' black bars are no skin and do no harm."""
-    yield from map(tuple, mouth_track(canvases[:, ::2, ::2]).tolist())
+    """Mouths from lip colour over the whole clip: how well lips are read without the locator's faults. The canvas'
+    black bars are no skin and do no harm."""
+    yield from map(tuple, colour_boxes(canvases[:, ::2, ::2]).tolist())
 
 
 def evaluate(

@@ -1,10 +1,11 @@
-"""Trains the mouth encoder and the lips expert together, on GRID and on the synthetic signer's mouths."""
+"""Trains the mouth encoder and the lips expert together, on GRID and on the drawn signer's mouths."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,37 +21,47 @@ from models.lips import MouthEncoder, MouthEncoderConfig
 from models.streaming import Window
 from models.training.expert_loss import ctc, edit_distance, greedy, padding_mask
 from models.training.grid import grid_clips
-from models.training.lips_clips import (
-    MARGIN,
-    SIDE,
-    VOCABULARY,
-    MouthBatch,
-    MouthClip,
-    batches,
-    cached_grid,
-    crops_between,
-)
-from models.training.loop import RUNS, Run, Schedule, learn
+from models.training.lips_clips import VOCABULARY, DrawnFolder, MouthClip, crops_between, read_grid
+from models.training.lips_looks import IGNORED, Looks, MouthBatch, Store
+from models.training.lips_takes import WORDS, Sentences, Speeches, joined, played
+from models.training.loop import RUNS, Run, Schedule, best_device, device_of, learn
 
 NAME = "lips"
-IGNORED = -100
+TEACHER = RUNS / "teacher" / "grid_mouths.npz"
+KEPT_BACK = 16  # of so many drawn clips one is not trained on
+DRAWN_MEASURED = 30
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a batch is made of, and how it is learned."""
+
+    clips: int = 64  # a batch
+    drawn_share: float = 0.3
+    mixing: float = 0.6  # share of the takes in which words of other clips follow
+    rescan_s: float = 60.0  # between looks for newly drawn clips
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.08
+    framewise_first: float = 1.0  # weight of the framewise losses, at the start and from two thirds on
+    framewise_last: float = 0.1
 
 
 class Lipreader(nn.Module):
-    """Encoder and expert, with two heads that only training has: framewise phonemes of embeddings and of hidden states."""
+    """Encoder and expert, with heads that only training has: framewise phonemes of embeddings and of hidden states,
+    framewise words of hidden states."""
 
-    def __init__(self, encoder: MouthEncoderConfig, expert: ExpertConfig) -> None:
+    def __init__(self, encoder: MouthEncoderConfig, expert: ExpertConfig, words: int) -> None:
         super().__init__()
         self.encoder, self.expert = MouthEncoder(encoder), Expert(expert)
-        self.near = nn.Conv1d(MOUTH, expert.vocabulary, 5, padding=2)
+        self.near = nn.Conv1d(encoder.width, expert.vocabulary, 5, padding=2)
         self.far = nn.Linear(expert.dim, expert.vocabulary)
+        self.words = nn.Linear(expert.dim, words + 1)
 
     def embed(self, batch: MouthBatch) -> Tensor:
         """Embeddings (B, T, 96), zero on padding and where the mouth is not seen."""
-        own = padding_mask(batch.lengths, batch.frames.shape[1])
-        features = torch.zeros(*own.shape, MOUTH)
-        features[own] = self.encoder.embed(batch.pictures)
-        return features * batch.seen
+        embeddings = self.encoder.embed(batch.crops)[: len(batch.rows)]
+        features = embeddings.new_zeros(*batch.phonemes.shape, embeddings.shape[-1])
+        return features.index_put((batch.rows, batch.steps), embeddings) * batch.seen
 
     def read(self, features: Tensor, lengths: Tensor, window: Window | None = None) -> ExpertOutput:
         """The expert on padded embeddings."""
@@ -58,80 +69,154 @@ class Lipreader(nn.Module):
         return output
 
 
-def lips_config() -> ExpertConfig:
-    """The compact preset's lips expert."""
-    return ExpertConfig(in_features=MOUTH, vocabulary=VOCABULARY.size, layers=3, dropout=0.08)
+def lips_configs() -> tuple[MouthEncoderConfig, ExpertConfig]:
+    """The compact preset's lips."""
+    encoder = MouthEncoderConfig(stem=24, channels=(48, 96, 128), blocks=(1, 1, 1), dropout=0.2)
+    return encoder, ExpertConfig(in_features=MOUTH, vocabulary=VOCABULARY.size, layers=4, dropout=0.15)
 
 
 @dataclass
 class LipsLoss:
-    """CTC, and framewise cross entropy that is strong at first: it pulls CTC off its plateau of blanks."""
+    """CTC, and framewise cross entropy that fades: it pulls CTC off its plateau of blanks, but its times are coarse."""
 
     run: Run
+    recipe: Recipe
+    minutes: float
     rng: random.Random
 
-    def __call__(self, model: nn.Module, batch: MouthBatch) -> tuple[Tensor, dict[str, float]]:
+    def __call__(self, model: nn.Module, batch: MouthBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
         assert isinstance(model, Lipreader)
         features = model.embed(batch)
         output = model.read(features, batch.lengths, Window.draw(self.rng))
         ctc_loss = ctc(output.log_probs, batch.lengths, batch.targets)
-        near = framewise(model.near(features.transpose(1, 2)).transpose(1, 2), batch.frames)
-        far = framewise(model.far(output.hidden), batch.frames)
-        weight = max(0.15, 1.0 - self.run.steps / 1500)
-        return ctc_loss + weight * (near + far) / 2, {"ctc": ctc_loss.item(), "near": near.item(), "far": far.item()}
+        near = framewise(model.near(features.transpose(1, 2)).transpose(1, 2), batch.phonemes)
+        far = framewise(model.far(output.hidden), batch.phonemes)
+        words = framewise(model.words(output.hidden), batch.words)
+        loss = ctc_loss + self.weight() * (near + far + words) / 3
+        return loss, {"ctc": ctc_loss.detach(), "near": near.detach(), "far": far.detach(), "words": words.detach()}
+
+    def weight(self) -> float:
+        """Of the framewise losses now: falls in a line until two thirds of the time are spent."""
+        progress = min(1.0, self.run.spent_s / (60 * self.minutes) * 1.5)
+        return self.recipe.framewise_first + progress * (self.recipe.framewise_last - self.recipe.framewise_first)
 
 
-def framewise(scores: Tensor, frames: Tensor) -> Tensor:
-    """Cross entropy of scores (B, T, V) against frame ids (B, T)."""
-    return cross_entropy(scores.flatten(0, 1), frames.flatten(), ignore_index=IGNORED, label_smoothing=0.1)
+def framewise(scores: Tensor, labels: Tensor) -> Tensor:
+    """Cross entropy of scores (B, T, V) against ids (B, T); nothing where all ids are -100."""
+    total = cross_entropy(
+        scores.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, label_smoothing=0.1, reduction="sum"
+    )
+    return total / (labels != IGNORED).sum().clamp(min=1)
 
 
-def synthetic_clips(folder: Path) -> list[MouthClip]:
-    """Mouths of the clips that models/training/clip_cache.py has drawn into `folder`; none where there is no folder."""
-    if not folder.is_dir():
-        return []
-    from models.training import clip_cache
+class Mouths:
+    """Endless batches of GRID's takes and drawn ones, all on one device; drawn clips may come while it runs."""
 
-    assert (clip_cache.MOUTH_MARGIN, clip_cache.MOUTH_SIDE) == (MARGIN, SIDE)
-    clips = []
-    for path in sorted(folder.glob("*.npz"), key=lambda path: path.name):
-        if path.name.endswith(".part.npz"):
-            continue
-        clip = clip_cache.load(path)
-        empty = np.full((SIDE, SIDE), 128, np.uint8)
-        pictures = [np.asarray(clip_cache.decode(data, grey=True)) if data else empty for data in clip.mouths]
-        spans = tuple((VOCABULARY.encode([text])[0], start * 0.025, end * 0.025) for text, start, end in clip.phonemes)
-        clips.append(MouthClip(path.stem, np.stack(pictures).astype(np.uint8), spans))
-    return clips
+    def __init__(
+        self, real: Sequence[MouthClip], drawn: DrawnFolder, recipe: Recipe, device: torch.device, seed: int
+    ) -> None:
+        self.recipe, self.drawn, self.rng = recipe, drawn, np.random.default_rng(seed)
+        clips = [clip for clip in real if len(clip.words) == WORDS]
+        if not clips:
+            raise ValueError(f"lips learn from sentences of {WORDS} words, but got none: give GRID's clips")
+        self.vocabulary = sorted({word.text for clip in clips for word in clip.words})
+        self.store = Store.empty(device)
+        self.looks = Looks(self.store, seed)
+        self.sentences = Sentences(clips, self.store.add(clips, self.vocabulary))
+        self.speeches, self.unseen = Speeches([], []), list[MouthClip]()
+        self.order: list[int] = []
+        self.scanned_s = -float("inf")
+
+    def __iter__(self) -> Iterator[MouthBatch]:
+        while True:
+            self._scan()
+            count = round(self.recipe.clips * self.recipe.drawn_share) if self.speeches.clips else 0
+            pieces = self.sentences.draw(self._chosen(self.recipe.clips - count), self.rng, self.recipe.mixing)
+            if count:
+                pieces = joined(pieces, self.speeches.draw(count, self.rng))
+            yield self.looks.batch(played(pieces, self.rng))
+
+    def _chosen(self, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """The next clips of an order in which each comes once before any comes again."""
+        while len(self.order) < count:
+            self.order += self.rng.permutation(self.sentences.count).tolist()
+        chosen, self.order = self.order[:count], self.order[count:]
+        return np.array(chosen, np.int64)
+
+    def _scan(self) -> None:
+        if time.monotonic() - self.scanned_s < self.recipe.rescan_s:
+            return
+        drawn = self.drawn.new()
+        self.unseen += drawn[::KEPT_BACK]
+        new = [clip for row, clip in enumerate(drawn) if row % KEPT_BACK]
+        starts = self.store.add(new)
+        self.speeches = Speeches([*self.speeches.clips, *new], [*self.speeches.starts, *starts])
+        self.scanned_s = time.monotonic()
+        if new:
+            print(f"{NAME}: {len(new)} drawn clips more, now {len(self.speeches.clips)}", flush=True)
 
 
 @torch.no_grad()
-def phoneme_error_rate(model: Lipreader, clips: Sequence[MouthClip]) -> float:
-    """Greedy decoding of whole clips whose crops lie as the cache has them: edits a phoneme."""
+def phoneme_error_rate(model: Lipreader, clips: Sequence[MouthClip], together: int = 15) -> float:
+    """Greedy decoding of whole clips whose crops lie as the clips have them: edits a phoneme."""
     edits = total = 0
-    for clip in clips:
-        crops = torch.from_numpy(crops_between(clip.pictures))
-        log_probs = model.expert(model.encoder(crops)[None]).log_probs
-        target = [phoneme[0] for phoneme in clip.phonemes]
-        edits += edit_distance(greedy(log_probs[0], len(crops)), target)
-        total += len(target)
+    device = device_of(model)
+    for start in range(0, len(clips), together):
+        some = clips[start : start + together]
+        lengths = [len(clip.pictures) for clip in some]
+        crops = torch.from_numpy(np.concatenate([crops_between(clip.pictures) for clip in some])).to(device)
+        features = nn.utils.rnn.pad_sequence(list(model.encoder(crops).split(lengths)), batch_first=True)
+        log_probs = model.read(features, torch.tensor(lengths, device=device)).log_probs.cpu()
+        for row, clip in enumerate(some):
+            target = [phoneme[0] for phoneme in clip.phonemes]
+            edits += edit_distance(greedy(log_probs[row], lengths[row]), target)
+            total += len(target)
     return edits / max(1, total)
 
 
+@dataclass
+class Watch:
+    """Keeps the averaged weights and says how well they read clips that are not trained on, of GRID and drawn."""
+
+    out: Path
+    held_out: Sequence[MouthClip]
+    drawn: Sequence[MouthClip]
+    rates: dict[str, float] = field(default_factory=dict)
+
+    def __call__(self, run: Run) -> None:
+        model = run.average.eval()
+        assert isinstance(model, Lipreader)
+        save(model.encoder, model.encoder.config, self.out, "mouth_encoder")
+        save(model.expert, model.expert.config, self.out, "lips")
+        self.rates["grid_phoneme_error_rate"] = phoneme_error_rate(model, self.held_out)
+        if self.drawn:
+            self.rates["drawn_phoneme_error_rate"] = phoneme_error_rate(model, self.drawn[:DRAWN_MEASURED])
+        shown = ", ".join(f"{name} {rate:.4f}" for name, rate in self.rates.items())
+        print(f"{NAME}: unseen clips after {run.steps} steps: {shown}", flush=True)
+
+
 def train(
-    data: Path, out: Path, *, minutes: float, seed: int = 0, synthetic: Path = RUNS / "clips", batch_size: int = 16
-) -> dict[str, float]:
-    """Trains on `data/grid_lips` and on drawn clips in `synthetic`; saves mouth_encoder and lips into `out`."""
-    real = cached_grid(grid_clips(data / "grid_lips", held_out=False), RUNS / "grid")
-    drawn = synthetic_clips(synthetic)
-    print(f"lips: {len(real)} GRID clips, {len(drawn)} synthetic clips", flush=True)
-    run = Run(NAME, Lipreader(MouthEncoderConfig(), lips_config()), seed=seed)
-    rng = np.random.default_rng([seed, run.steps])
-    schedule = Schedule(minutes=minutes, learning_rate=1.5e-3)
-    stream = batches(real, drawn, rng, batch_size, 0.3)
-    model = learn(run, schedule, stream, LipsLoss(run, random.Random(seed + run.steps)))
-    assert isinstance(model, Lipreader)
-    save(model.encoder, model.encoder.config, out, "mouth_encoder")
-    save(model.expert, model.expert.config, out, "lips")
-    held_out = cached_grid(grid_clips(data / "grid_lips", held_out=True), RUNS / "grid")
-    return {"grid_phoneme_error_rate": phoneme_error_rate(model, held_out), "steps": run.steps}
+    data: Path, out: Path, *, minutes: float, seed: int = 0, synthetic: Path = RUNS / "clips",
+    device: torch.device | str | None = None, recipe: Recipe | None = None,
+) -> dict[str, float]:  # fmt: skip
+    """Trains on `data/grid_lips` and on drawn clips in `synthetic`; saves mouth_encoder and lips into `out`.
+
+    Drawn clips may appear in `synthetic` while it runs. Without `device` it is a GPU where there is one. Weights are
+    saved every minute too, so that a run which is cut short leaves them.
+    """
+    recipe = recipe or Recipe()
+    place = best_device(device)
+    began = time.monotonic()
+    real = read_grid(grid_clips(data / "grid_lips", held_out=False), TEACHER)
+    held_out = read_grid(grid_clips(data / "grid_lips", held_out=True), TEACHER)
+    print(f"{NAME}: {len(real)} GRID clips read in {time.monotonic() - began:.0f} s", flush=True)
+    mouths = Mouths(real, DrawnFolder(synthetic), recipe, place, seed)
+    model = Lipreader(*lips_configs(), words=len(mouths.vocabulary))
+    run = Run(NAME, model, seed=seed, device=place)
+    schedule = Schedule(
+        minutes, recipe.learning_rate, recipe.weight_decay, warmup_minutes=min(0.5, minutes / 20), average_decay=0.998
+    )
+    loss, watch = LipsLoss(run, recipe, minutes, random.Random(seed + run.steps)), Watch(out, held_out, mouths.unseen)
+    learn(run, schedule, iter(mouths), loss, watch=watch)
+    watch(run)
+    return {**watch.rates, "steps": float(run.steps)}
