@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from models.checkpoint import save
+from models.checkpoint import load, save
 from models.config import ExpertConfig
 from models.experts import Expert, ExpertOutput
 from models.layout import MOUTH
@@ -86,12 +86,13 @@ class LipsLoss:
 
     def __call__(self, model: nn.Module, batch: MouthBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
         assert isinstance(model, Lipreader)
-        features = model.embed(batch)
-        output = model.read(features, batch.lengths, Window.draw(self.rng))
-        ctc_loss = ctc(output.log_probs, batch.lengths, batch.targets)
-        near = framewise(model.near(features.transpose(1, 2)).transpose(1, 2), batch.phonemes)
-        far = framewise(model.far(output.hidden), batch.phonemes)
-        words = framewise(model.words(output.hidden), batch.words)
+        features = model.embed(batch).float()
+        with torch.autocast(features.device.type, enabled=False):  # half precision is for pictures: the rest is small
+            output = model.read(features, batch.lengths, Window.draw(self.rng))
+            ctc_loss = ctc(output.log_probs, batch.lengths, batch.targets)
+            near = framewise(model.near(features.transpose(1, 2)).transpose(1, 2), batch.phonemes)
+            far = framewise(model.far(output.hidden), batch.phonemes)
+            words = framewise(model.words(output.hidden), batch.words)
         loss = ctc_loss + self.weight() * (near + far + words) / 3
         return loss, {"ctc": ctc_loss.detach(), "near": near.detach(), "far": far.detach(), "words": words.detach()}
 
@@ -104,7 +105,7 @@ class LipsLoss:
 def framewise(scores: Tensor, labels: Tensor) -> Tensor:
     """Cross entropy of scores (B, T, V) against ids (B, T); nothing where all ids are -100."""
     total = cross_entropy(
-        scores.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, label_smoothing=0.1, reduction="sum"
+        scores.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, label_smoothing=0.1, reduction="sum"
     )
     return total / (labels != IGNORED).sum().clamp(min=1)
 
@@ -197,13 +198,14 @@ class Watch:
 
 def train(
     data: Path, out: Path, *, minutes: float, seed: int = 0, synthetic: Path = RUNS / "clips",
-    device: torch.device | str | None = None, recipe: Recipe | None = None,
+    device: torch.device | str | None = None, recipe: Recipe | None = None, start: Path | None = None,
 ) -> dict[str, float]:  # fmt: skip
     """Trains on `data/grid_lips` and on drawn clips in `synthetic`; saves mouth_encoder and lips into `out`.
 
     Drawn clips may appear in `synthetic` while it runs. Without `device` it is a GPU where there is one. Weights are
-    saved every minute too, so that a run which is cut short leaves them.
+    saved every minute too, so that a run which is cut short leaves them; `start` is a folder of weights to go on from.
     """
+    torch.set_float32_matmul_precision("high")
     recipe = recipe or Recipe()
     place = best_device(device)
     began = time.monotonic()
@@ -212,6 +214,9 @@ def train(
     print(f"{NAME}: {len(real)} GRID clips read in {time.monotonic() - began:.0f} s", flush=True)
     mouths = Mouths(real, DrawnFolder(synthetic), recipe, place, seed)
     model = Lipreader(*lips_configs(), words=len(mouths.vocabulary))
+    if start is not None:
+        model.encoder.load_state_dict(load(MouthEncoder, start, "mouth_encoder").state_dict())
+        model.expert.load_state_dict(load(Expert, start, "lips").state_dict())
     run = Run(NAME, model, seed=seed, device=place)
     schedule = Schedule(
         minutes, recipe.learning_rate, recipe.weight_decay, warmup_minutes=min(0.5, minutes / 20), average_decay=0.998

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from models.canvas import placement
 from models.checkpoint import load
 from models.experts import Expert
 from models.lips import MOUTH_SIZE, MouthEncoder
-from models.training import lips_stage
+from models.training import grid, lips_stage
 from models.training.expert_loss import steps_needed
 from models.training.grid import GridClip, grid_clips
 from models.training.lips_clips import (
@@ -247,14 +248,15 @@ def test_other_sentences_are_refused(tmp_path: Path) -> None:
 
 def test_the_recipe_runs_and_its_weights_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    write_grid(tmp_path / "data" / "grid_lips", 93)
+    monkeypatch.setattr(grid, "HELD_OUT_CLIPS", 2)
+    write_grid(tmp_path / "data" / "grid_lips", 5)
     (tmp_path / "clips").mkdir()
     for number in range(3):
         write_drawn(tmp_path / "clips" / f"{number}.npz", [["B", 400, 600], ["UW", 600, 800]])
-    figures = lips_stage.train(
-        tmp_path / "data", tmp_path / "out", minutes=0.001, synthetic=tmp_path / "clips", device="cpu",
-        recipe=Recipe(clips=3),
-    )  # fmt: skip
+    place: dict[str, Any] = {"synthetic": tmp_path / "clips", "device": "cpu", "recipe": Recipe(clips=3)}
+    lips_stage.train(tmp_path / "data", tmp_path / "first", minutes=0.001, **place)
+    (tmp_path / "runs" / "lips.ckpt").unlink()
+    figures = lips_stage.train(tmp_path / "data", tmp_path / "out", minutes=0.001, start=tmp_path / "first", **place)
     assert figures["steps"] >= 1
     assert figures["grid_phoneme_error_rate"] >= 0
     assert figures["drawn_phoneme_error_rate"] >= 0
