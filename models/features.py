@@ -22,7 +22,7 @@ class HandEncoderConfig:
     backbone: str = "compact"
     width: int = HAND
     stem: int = 24
-    channels: tuple[int, ...] = (48, 96, 160)
+    channels: tuple[int, ...] = (64, 128, 192)
     blocks: tuple[int, ...] = (2, 2, 1)
     dropout: float = 0.2
     picture_px: int = 224  # side to which a DINOv2 backbone's input is enlarged

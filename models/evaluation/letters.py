@@ -45,16 +45,17 @@ def evaluate_encoder(encoder: HandEncoder, folder: Path, sources: Iterable[str])
 def predict(encoder: HandEncoder, pictures: NDArray[np.uint8], batch: int = 128) -> NDArray[np.int64]:
     """Letter numbers 0-25 of RGB pictures (N, 128, 128, 3), from several views of each, mirrored ones too."""
     encoder.eval()
+    device = next(encoder.parameters()).device
     found = []
     for start in range(0, len(pictures), batch):
         part = pictures[start : start + batch]
-        scores: Tensor = torch.zeros(len(part), LETTERS)
+        scores: Tensor = torch.zeros(len(part), LETTERS, device=device)
         for scale in VIEW_SCALES:
             crops = np.stack([_view(picture, scale) for picture in part])
             for view in (crops, np.ascontiguousarray(crops[:, :, ::-1])):
-                logits = encoder.symbol_scores(encoder(torch.from_numpy(view)))[:, :LETTERS]
+                logits = encoder.symbol_scores(encoder(torch.from_numpy(view).to(device)))[:, :LETTERS]
                 scores += logits.softmax(1)
-        found.append(scores.argmax(1).numpy())
+        found.append(scores.argmax(1).cpu().numpy())
     return np.concatenate(found)
 
 

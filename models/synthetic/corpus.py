@@ -58,8 +58,9 @@ def draw_sentence(
 
 
 def clip(
-    seed: int, sentence: Sentence | str | None = None, held_out: bool = False, real: list[Sentence] | None = None
-) -> Clip:
+    seed: int, sentence: Sentence | str | None = None, held_out: bool = False, real: list[Sentence] | None = None,
+    real_share: float = 0.4,
+) -> Clip:  # fmt: skip
     """The clip of a seed. Signers of training have seeds below 1,000,000; from there on they are for evaluation."""
     if held_out != (seed >= FIRST_HELD_OUT_SEED):
         raise ValueError(f"seeds from {FIRST_HELD_OUT_SEED} on are for held-out clips alone, got {seed}, {held_out=}")
@@ -67,7 +68,7 @@ def clip(
     signer = Signer.draw(rng)
     if isinstance(sentence, str):
         sentence = Sentence(sentence, english_to_glosses(sentence))
-    script = compile_script(sentence or draw_sentence(rng, held_out, real), rng)
+    script = compile_script(sentence or draw_sentence(rng, held_out, real, real_share), rng)
     if signer.left_handed:
         script = replace(script, motion=script.motion.mirrored())
     return Clip(signer, script)

@@ -57,6 +57,11 @@ class Renderer:
         out: FloatArray = np.concatenate([x, y, turned[..., 2:3] * self.scale], axis=-1).astype(np.float32)
         return out
 
+    def turned(self, directions: FloatArray) -> FloatArray:
+        """Directions (..., 3) of signing space as the camera sees them: x right, y up, z towards it."""
+        out: FloatArray = directions @ self._view.T
+        return out
+
     def render(self, motion: Motion, t: int) -> NDArray[np.uint8]:
         """One frame, uint8 RGB (height, width, 3)."""
         self._picture[:], self._depth[:] = self._still

@@ -17,24 +17,28 @@ def steps_needed(target: list[int]) -> int:
 
 def ctc(log_probs: Tensor, lengths: Tensor, targets: list[list[int]]) -> Tensor:
     """Mean CTC loss a target symbol; log_probs (B, T, V). Rows whose target does not fit their steps count nothing."""
-    flat = torch.tensor([symbol for target in targets for symbol in target], dtype=torch.long)
-    target_lengths = torch.tensor([len(target) for target in targets])
+    device = log_probs.device
+    sizes = torch.tensor([len(target) for target in targets], device=device)
+    padded = torch.zeros(len(targets), max(1, max(map(len, targets))), dtype=torch.long)
+    for row, target in enumerate(targets):
+        padded[row, : len(target)] = torch.tensor(target, dtype=torch.long)
     losses = functional.ctc_loss(
-        log_probs.transpose(0, 1), flat, lengths, target_lengths, blank=BLANK, reduction="none", zero_infinity=True
-    )
-    return (losses / target_lengths.clamp(min=1)).mean()
+        log_probs.transpose(0, 1), padded.to(device), lengths.to(device), sizes, blank=BLANK, reduction="none",
+        zero_infinity=True,
+    )  # fmt: skip
+    return (losses / sizes.clamp(min=1)).mean()
 
 
 def framewise(log_probs: Tensor, frames: Tensor, *, blank_weight: float = 0.3) -> Tensor:
     """Cross entropy of (B, T, V) against framewise ids; blanks are many, so they weigh less."""
-    weight = torch.ones(log_probs.shape[-1])
+    weight = torch.ones(log_probs.shape[-1], device=log_probs.device)
     weight[BLANK] = blank_weight
     return functional.nll_loss(log_probs.flatten(0, 1), frames.flatten(), weight, ignore_index=IGNORED)
 
 
 def padding_mask(lengths: Tensor, steps: int) -> Tensor:
     """(B, T) true on a clip's own steps."""
-    return torch.arange(steps)[None, :] < lengths[:, None]
+    return torch.arange(steps, device=lengths.device)[None, :] < lengths[:, None]
 
 
 def greedy(log_probs: Tensor, length: int) -> list[int]:

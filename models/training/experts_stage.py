@@ -19,58 +19,81 @@ from models.layout import MANUAL
 from models.streaming import Window
 from models.training import feature_sets
 from models.training.expert_loss import ctc, edit_distance, framewise, greedy, padding_mask
-from models.training.feature_clips import Batch, FeatureClip, Targets
-from models.training.loop import Run, Schedule, learn
+from models.training.feature_clips import Batch, FeatureStore, Targets
+from models.training.feature_sets import Source, Takes
+from models.training.loop import Run, Schedule, best_device, learn
 
 FRAMEWISE = 0.5
 HELD_OUT_WORDS = 100
-OTHER_SHARE = {"sign": 0.0, "fingerspelling": 0.35}
+REAL_SHARE = 0.5  # of the fingerspelling expert's clips: words spelled by real hands
+LEARNING_RATE, LAYERS = 1.5e-3, {"sign": 5, "fingerspelling": 4}
 
 
 def train(
-    data: Path, out: Path, *, minutes: float, seed: int = 0, only: str = "sign", features: Path = feature_sets.FEATURES
-) -> dict[str, float]:
+    data: Path, out: Path, *, minutes: float, seed: int = 0, only: str = "sign", device: str | None = None,
+    features: Path = feature_sets.FEATURES,
+) -> dict[str, float]:  # fmt: skip
     """Trains one expert (`only` is "sign" or "fingerspelling"); `data` is not needed, the features hold all."""
     del data
-    targets = Targets.of(feature_sets.glosses_of(out / "glosses.txt"))
-    clips, held = feature_sets.read("synthetic*.pt", features), feature_sets.read("held_out.pt", features)
-    spelled = feature_sets.read("spelled*.pt", features) if OTHER_SHARE[only] else []
-    kept, spelled = spelled[-HELD_OUT_WORDS:], spelled[:-HELD_OUT_WORDS]
-    if only == "fingerspelling":
-        clips = [clip for clip in clips if any(token.startswith("#") for token in clip.tokens)]
-    config = ExpertConfig(in_features=MANUAL, vocabulary=targets.of_expert(only).size, dropout=0.15)
+    where, targets = best_device(device), Targets.of(feature_sets.glosses_of(out / "glosses.txt"))
+    store, shares, kept = _clips(features, only, targets)
+    source = Source.of(store.to(where), only, targets)
+    held = Source.of(FeatureStore.read(features / "held_out.pt").to(where), only, targets)
+    vocabulary = targets.of_expert(only).size
+    config = ExpertConfig(in_features=MANUAL, vocabulary=vocabulary, layers=LAYERS[only], dropout=0.15)
     expert = Expert(config)
-    sample = clips[:400] + spelled[:200]
-    expert.standardise.fit(torch.cat([torch.from_numpy(clip.manual) for clip in sample]))
-    run = Run(f"{only}_expert", expert, seed)
-    rng = random.Random(seed)
+    expert.standardise.fit(store.manual[:: max(1, len(store.manual) // 100_000)].float())
+    run = Run(f"{only}_expert", expert, seed, device=where)
+    rng = random.Random(seed + run.steps)
 
-    def loss(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def loss(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         mask = padding_mask(batch.lengths, batch.manual.shape[1])
         log_probs = module(batch.manual, mask, Window.draw(rng)).log_probs
         symbols, frames = ctc(log_probs, batch.lengths, batch.targets), framewise(log_probs, batch.frames)
-        return symbols + FRAMEWISE * frames, {"ctc": symbols.item(), "framewise": frames.item()}
+        return symbols + FRAMEWISE * frames, {"ctc": symbols.detach(), "framewise": frames.detach()}
 
-    stream = feature_sets.batches(
-        clips, only, targets, seed=seed + run.steps, other=spelled or None, other_share=OTHER_SHARE[only]
-    )
-    best = learn(run, Schedule(minutes, learning_rate=1.5e-3, average_decay=0.996), stream, loss)
+    def measured(module: Expert) -> dict[str, float]:
+        figures = {f"{only}_error": error_rate(module, held, only)}
+        if kept:
+            real = Source(source.store.part(kept), [source.targets[clip] for clip in kept], source.own)
+            figures["real_letters_error"] = error_rate(module, real, only)
+        return figures
+
+    def watch(run: Run) -> None:
+        assert isinstance(run.average, Expert)
+        save(run.average, config, out, only)
+        print(only, measured(run.average), flush=True)
+
+    stream = feature_sets.batches(source, shares, seed=seed + run.steps, takes=Takes())
+    schedule = Schedule(minutes, LEARNING_RATE, warmup_minutes=min(0.5, minutes / 15), average_decay=0.996)
+    best = learn(run, schedule, stream, loss, watch=watch)
     assert isinstance(best, Expert)
     save(best, config, out, only)
-    figures = {f"{only}_error": error_rate(best, held, only, targets)}
-    if kept:
-        figures["real_letters_error"] = error_rate(best, kept, only, targets)
-    print(figures)
-    return figures
+    return measured(best)
+
+
+def _clips(
+    features: Path, only: str, targets: Targets
+) -> tuple[FeatureStore, list[tuple[list[int], float]], list[int]]:
+    """The store to learn from, groups of its clips with their shares, and the spelled clips kept for measuring."""
+    drawn = FeatureStore.read(features / "synthetic.pt")
+    if only == "sign":
+        return drawn, [(list(range(len(drawn))), 1.0)], []
+    store = FeatureStore.joined([drawn, FeatureStore.read(features / "spelled.pt")])
+    words = list(range(len(drawn), len(store)))
+    letters = set(range(targets.glosses.size, targets.joint.size))
+    spelling = [clip for clip in range(len(drawn)) if letters.intersection(drawn.tokens[clip])]
+    shares = [(spelling, 1 - REAL_SHARE), (words[:-HELD_OUT_WORDS], REAL_SHARE)]
+    return store, shares, words[-HELD_OUT_WORDS:]
 
 
 @torch.inference_mode()
-def error_rate(expert: Expert, clips: list[FeatureClip], name: str, targets: Targets) -> float:
+def error_rate(expert: Expert, source: Source, name: str) -> float:
     """Edit distance of the best path to the target, over the targets' length."""
     wrong = total = 0
-    for batch in feature_sets.validation(clips, name, targets):
+    for batch in feature_sets.validation(source):
         mask = padding_mask(batch.lengths, batch.manual.shape[1])
-        log_probs = expert(batch.mouth if name == "lips" else batch.manual, mask).log_probs
+        log_probs = expert(batch.mouth if name == "lips" else batch.manual, mask).log_probs.cpu()
         for row, target in enumerate(batch.targets):
             wrong += edit_distance(greedy(log_probs[row], int(batch.lengths[row])), target)
             total += len(target)

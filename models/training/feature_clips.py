@@ -1,10 +1,12 @@
 """Cached features of clips: what the frozen eyes saw, with every target the experts, the router and fusion learn from.
 
-This file knows no picture: it reads and batches what `features_stage` and `spelling_stage` wrote, and varies it.
+`FeatureClip` is one clip, `FeatureStore` all of them end to end in a few tensors, on the device that trains, so that a
+batch is a gather. This file knows no picture.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,16 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.layout import GEOMETRY, HAND, MANUAL
+from models.layout import MANUAL, MOUTH
 from models.vocabulary import BLANK, LETTERS, PHONEMES, Vocabulary, joint
 
 FloatArray = NDArray[np.float32]
 IGNORED = -100
-MIRROR_ORDER = [*range(6, 12), *range(6), 12, 13, 14, *range(18, 21), *range(15, 18), 21, 22, 23]
-MIRROR_SIGN = np.ones(GEOMETRY, np.float32)
-MIRROR_SIGN[[1, 4, 7, 10, 13, 15, 18]] = -1
-"""Geometry in a mirror (channels: models/crops.py): sides change places, every x changes its sign; the distance
-between the hands keeps its x (both the sides and the axis turn) and changes its y."""
+UNSURE = -1
+"""Joint id of a step whose symbol is not trained."""
 
 
 @dataclass(frozen=True)
@@ -42,30 +41,6 @@ class FeatureClip:
         return len(self.manual)
 
 
-def save(clips: list[FeatureClip], path: Path) -> None:
-    """Writes clips as one file; features in half precision."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [
-        {"manual": torch.from_numpy(c.manual).half(), "mouth": torch.from_numpy(c.mouth).half(),
-         "routes": torch.from_numpy(c.routes), "symbols": c.symbols, "tokens": c.tokens, "phonemes": c.phonemes,
-         "english": c.english}
-        for c in clips
-    ]  # fmt: skip
-    beside = path.with_suffix(".part")
-    torch.save(rows, beside)
-    beside.rename(path)
-
-
-def load(path: Path) -> list[FeatureClip]:
-    """Reads clips back."""
-    rows = torch.load(path, weights_only=True)
-    return [
-        FeatureClip(row["manual"].float().numpy(), row["mouth"].float().numpy(), row["routes"].numpy(),
-                    tuple(row["symbols"]), tuple(row["tokens"]), tuple(row["phonemes"]), row["english"])
-        for row in rows
-    ]  # fmt: skip
-
-
 @dataclass(frozen=True)
 class Targets:
     """Vocabularies of the three experts and of fusion."""
@@ -83,14 +58,15 @@ class Targets:
     def of_expert(self, name: str) -> Vocabulary:
         return {"sign": self.glosses, "fingerspelling": self.letters, "lips": self.phonemes, "fusion": self.joint}[name]
 
-
-def symbol_of(name: str, symbol: str) -> str | None:
-    """The expert's own symbol for a joint symbol: a gloss for `sign`, the bare letter for `fingerspelling`."""
-    if name == "fusion":
-        return symbol
-    if name == "sign":
-        return None if symbol.startswith("#") else symbol
-    return symbol[1:] if symbol.startswith("#") else None
+    def own_ids(self, name: str) -> list[int]:
+        """Joint id -> the expert's own id, BLANK for what another expert says; the last place (joint id -1) is IGNORED."""
+        signs, letters = self.glosses.size - 1, self.letters.size - 1
+        of_signs = list(range(1, signs + 1)) if name in ("sign", "fusion") else [BLANK] * signs
+        if name == "fusion":
+            of_letters = list(range(signs + 1, signs + letters + 1))
+        else:
+            of_letters = list(range(1, letters + 1)) if name == "fingerspelling" else [BLANK] * letters
+        return [BLANK, *of_signs, *of_letters, IGNORED]
 
 
 @dataclass(frozen=True)
@@ -106,89 +82,103 @@ class Batch:
     """Framewise symbol ids, `IGNORED` where not trained."""
 
 
-def collate(clips: list[FeatureClip], name: str, targets: Targets) -> Batch:
-    """Pads clips into a batch for one expert ("sign", "fingerspelling", "lips") or for "fusion"."""
-    vocabulary, longest = targets.of_expert(name), max(len(clip) for clip in clips)
-    manual = torch.zeros(len(clips), longest, MANUAL)
-    mouth = torch.zeros(len(clips), longest, clips[0].mouth.shape[1])
-    routes = torch.full((len(clips), longest), IGNORED, dtype=torch.long)
-    frames = torch.full((len(clips), longest), IGNORED, dtype=torch.long)
-    wanted: list[list[int]] = []
-    for row, clip in enumerate(clips):
-        manual[row, : len(clip)] = torch.from_numpy(clip.manual)
-        mouth[row, : len(clip)] = torch.from_numpy(clip.mouth)
-        routes[row, : len(clip)] = torch.from_numpy(clip.routes.astype(np.int64))
-        frames[row, : len(clip)] = torch.tensor(_frame_ids(clip, name, vocabulary))
-        tokens = clip.phonemes if name == "lips" else [symbol_of(name, token) for token in clip.tokens]
-        wanted.append(vocabulary.encode([token for token in tokens if token is not None]))
-    lengths = torch.tensor([len(clip) for clip in clips])
-    return Batch(manual, mouth, routes, lengths, wanted, frames)
+@dataclass(frozen=True)
+class FeatureStore:
+    """N steps of all clips end to end: manual (N, 216) and mouth (N, 96) in half precision, routes (N,), joint symbol ids
+    (N,) with UNSURE where not trained; clip c has the steps starts[c] to starts[c] + lengths[c]."""
+
+    manual: Tensor
+    mouth: Tensor
+    routes: Tensor
+    symbols: Tensor
+    starts: Tensor
+    lengths: Tensor
+    tokens: list[list[int]]
+    phonemes: list[list[int]]
+    english: list[str]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @staticmethod
+    def of(clips: Sequence[FeatureClip], targets: Targets) -> FeatureStore:
+        """Packs clips; a symbol that the vocabularies lack is a ValueError."""
+        ids = {"": BLANK, "?": UNSURE, **targets.joint.ids}
+        lengths = torch.tensor([len(clip) for clip in clips])
+        symbols = [targets.joint.encode([s])[0] if s not in ids else ids[s] for clip in clips for s in clip.symbols]
+        return FeatureStore(
+            torch.cat([torch.from_numpy(clip.manual).half() for clip in clips]),
+            torch.cat([torch.from_numpy(clip.mouth).half() for clip in clips]),
+            torch.cat([torch.from_numpy(clip.routes) for clip in clips]),
+            torch.tensor(symbols, dtype=torch.int16), lengths.cumsum(0) - lengths, lengths,
+            [targets.joint.encode(clip.tokens) for clip in clips],
+            [targets.phonemes.encode(clip.phonemes) for clip in clips], [clip.english for clip in clips],
+        )  # fmt: skip
+
+    @staticmethod
+    def joined(stores: Sequence[FeatureStore]) -> FeatureStore:
+        """One store of several, in their order."""
+        lengths = torch.cat([store.lengths for store in stores])
+        return FeatureStore(
+            *(torch.cat([getattr(store, name) for store in stores]) for name in ("manual", "mouth", "routes", "symbols")),
+            lengths.cumsum(0) - lengths, lengths, [row for store in stores for row in store.tokens],
+            [row for store in stores for row in store.phonemes], [text for store in stores for text in store.english],
+        )  # fmt: skip
+
+    def part(self, clips: Sequence[int]) -> FeatureStore:
+        """A store of these clips alone."""
+        steps = torch.cat([torch.arange(int(self.starts[c]), int(self.starts[c] + self.lengths[c])) for c in clips])
+        lengths = self.lengths[torch.tensor(clips, device=self.lengths.device)]
+        at = steps.to(self.manual.device)
+        return FeatureStore(
+            self.manual[at], self.mouth[at], self.routes[at], self.symbols[at], lengths.cumsum(0) - lengths, lengths,
+            [self.tokens[c] for c in clips], [self.phonemes[c] for c in clips], [self.english[c] for c in clips],
+        )  # fmt: skip
+
+    def to(self, device: torch.device) -> FeatureStore:
+        """The same with its tensors on a device."""
+        held = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **held)
+
+    def clip(self, number: int, targets: Targets) -> FeatureClip:
+        """One clip, unpacked."""
+        own = slice(int(self.starts[number]), int(self.starts[number] + self.lengths[number]))
+        names = ["", *targets.joint.tokens, "?"]
+        return FeatureClip(
+            self.manual[own].float().cpu().numpy(), self.mouth[own].float().cpu().numpy(),
+            self.routes[own].cpu().numpy(), tuple(names[i] for i in self.symbols[own].tolist()),
+            tuple(targets.joint.decode(self.tokens[number])), tuple(targets.phonemes.decode(self.phonemes[number])),
+            self.english[number],
+        )  # fmt: skip
+
+    def targets(self, name: str, targets: Targets) -> list[list[int]]:
+        """CTC targets of every clip for one expert or for fusion."""
+        if name == "lips":
+            return self.phonemes
+        own = targets.own_ids(name)
+        return [[own[token] for token in row if own[token] != BLANK] for row in self.tokens]
+
+    def save(self, path: Path) -> None:
+        """Writes the store, first beside its place."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".part")
+        torch.save(
+            {name: value.cpu() if isinstance(value, Tensor) else value for name, value in vars(self).items()}, beside
+        )
+        beside.replace(path)
+
+    @staticmethod
+    def read(path: Path) -> FeatureStore:
+        """Reads a store; an error names the stage that writes it."""
+        if not path.is_file():
+            raise ValueError(f"expected cached features at {path}, but there are none: run `signbind train features`")
+        return FeatureStore(**torch.load(path, weights_only=True))
 
 
-def _frame_ids(clip: FeatureClip, name: str, vocabulary: Vocabulary) -> list[int]:
-    if name == "lips":
-        return [IGNORED] * len(clip)
-    ids: list[int] = []
-    for symbol in clip.symbols:
-        own = symbol_of(name, symbol) if symbol not in ("", "?") else symbol
-        if own == "?":
-            ids.append(IGNORED)
-        else:
-            ids.append(vocabulary.ids[own] if own else BLANK)
-    return ids
-
-
-def mirrored(clip: FeatureClip) -> FeatureClip:
-    """The same signing by a left-handed signer: hands change places (their embeddings are of right hands already)."""
-    hands, geometry = clip.manual[:, : 2 * HAND], clip.manual[:, 2 * HAND :]
-    swapped = np.roll(hands, HAND, axis=1)
-    return replace(clip, manual=np.concatenate([swapped, geometry[:, MIRROR_ORDER] * MIRROR_SIGN], axis=1))
-
-
-def varied(clip: FeatureClip, rng: np.random.Generator, *, strength: float = 1.0) -> FeatureClip:
-    """Another take of a clip: time stretched, places shifted and scaled, hands lost for moments, embeddings noisy."""
-    clip = _stretched(clip, rng)
-    if rng.random() < 0.12 * strength:
-        clip = mirrored(clip)
-    manual, mouth = clip.manual.copy(), clip.mouth.copy()
-    steps = len(manual)
-    geometry = manual[:, 2 * HAND :]
-    assert geometry.shape[1] == GEOMETRY
-    for side in range(2):
-        seen = geometry[:, 6 * side] > 0.5
-        shift = rng.normal(0, 0.06 * strength, 2) + _wander(steps, rng, 0.04 * strength)
-        geometry[seen, 6 * side + 1 : 6 * side + 3] += shift[seen]
-        geometry[seen, 6 * side + 3] += rng.normal(0, 0.08 * strength)
-        geometry[seen, 6 * side + 4 : 6 * side + 6] += rng.normal(0, 0.02 * strength, (int(seen.sum()), 2))
-        if rng.random() < 0.4 * strength:
-            start = int(rng.integers(steps))
-            lost = slice(start, start + int(rng.integers(1, 6)))
-            manual[lost, HAND * side : HAND * (side + 1)] = 0
-            geometry[lost, 6 * side : 6 * side + 6] = 0
-    spread = manual[:, : 2 * HAND].std() + 1e-6
-    manual[:, : 2 * HAND] += rng.normal(0, 0.15 * strength * spread, (steps, 2 * HAND)).astype(np.float32) * (
-        manual[:, : 2 * HAND] != 0
-    )
-    mouth += rng.normal(0, 0.1 * strength * (mouth.std() + 1e-6), mouth.shape).astype(np.float32)
-    if rng.random() < 0.3 * strength:
-        start = int(rng.integers(steps))
-        mouth[start : start + int(rng.integers(2, 10))] = 0
-    return replace(clip, manual=manual.astype(np.float32), mouth=mouth.astype(np.float32))
-
-
-def _wander(steps: int, rng: np.random.Generator, size: float) -> FloatArray:
-    knots = max(2, steps // 12)
-    at = np.linspace(0, knots - 1, steps)
-    columns = [np.interp(at, np.arange(knots), rng.normal(0, size, knots)) for _ in range(2)]
-    return np.stack(columns, axis=1).astype(np.float32)
-
-
-def _stretched(clip: FeatureClip, rng: np.random.Generator) -> FeatureClip:
-    """Time resampled by a slowly varying rate of 0.85 to 1.2: nearest steps, so embeddings stay real ones."""
-    steps = len(clip)
-    rate = float(rng.uniform(0.85, 1.2))
-    length = max(8, round(steps * rate))
-    warp = np.clip(np.linspace(0, steps - 1, length) + _wander(length, rng, 0.8)[:, 0], 0, steps - 1)
-    at = np.maximum.accumulate(np.round(warp).astype(int))
-    symbols = tuple(clip.symbols[i] for i in at)
-    return replace(clip, manual=clip.manual[at], mouth=clip.mouth[at], routes=clip.routes[at], symbols=symbols)
+def empty_store() -> FeatureStore:
+    """A store without clips."""
+    none = torch.zeros(0, dtype=torch.long)
+    return FeatureStore(
+        torch.zeros(0, MANUAL).half(), torch.zeros(0, MOUTH).half(), torch.zeros(0, dtype=torch.int8),
+        torch.zeros(0, dtype=torch.int16), none, none, [], [], [],
+    )  # fmt: skip

@@ -21,12 +21,14 @@ from models.routing import Router
 from models.streaming import Window
 from models.training import feature_sets
 from models.training.expert_loss import ctc, edit_distance, framewise, greedy, padding_mask
-from models.training.feature_clips import Batch, FeatureClip, Targets
-from models.training.loop import Run, Schedule, learn
+from models.training.feature_clips import Batch, FeatureStore, Targets
+from models.training.feature_sets import Source, Takes
+from models.training.loop import Run, Schedule, best_device, learn
 
 FRAMEWISE = 0.5
 TAU_FIRST, TAU_LAST = 1.0, 0.3
 SPELLED_SHARE = 0.2
+HELD_OUT_WORDS = 100
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,10 @@ class Frozen:
     lips: Expert
 
     @staticmethod
-    def load(folder: Path) -> Frozen:
-        parts = [load(Expert, folder, name).requires_grad_(False) for name in ("sign", "fingerspelling", "lips")]
-        return Frozen(load(Router, folder, "router").requires_grad_(False), *parts)
+    def load(folder: Path, device: torch.device) -> Frozen:
+        names = ("sign", "fingerspelling", "lips")
+        parts = [load(Expert, folder, name).requires_grad_(False).to(device) for name in names]
+        return Frozen(load(Router, folder, "router").requires_grad_(False).to(device), *parts)
 
     @torch.no_grad()
     def hear(self, batch: Batch, window: Window | None, tau: float | None) -> FusionInput:
@@ -58,50 +61,57 @@ class Frozen:
 
 
 def train(
-    data: Path, out: Path, *, minutes: float, seed: int = 0, mode: str = "gated", features: Path = feature_sets.FEATURES
-) -> dict[str, float]:
+    data: Path, out: Path, *, minutes: float, seed: int = 0, mode: str = "gated", device: str | None = None,
+    features: Path = feature_sets.FEATURES,
+) -> dict[str, float]:  # fmt: skip
     """Trains fusion on cached features; `mode` "cross" or "concat" for the ablation."""
     del data
-    targets = Targets.of(feature_sets.glosses_of(out / "glosses.txt"))
-    clips, held = feature_sets.read("synthetic*.pt", features), feature_sets.read("held_out.pt", features)
-    spelled = feature_sets.read("spelled*.pt", features)
-    frozen = Frozen.load(out)
+    where, targets = best_device(device), Targets.of(feature_sets.glosses_of(out / "glosses.txt"))
+    drawn, spelled = FeatureStore.read(features / "synthetic.pt"), FeatureStore.read(features / "spelled.pt")
+    source = Source.of(FeatureStore.joined([drawn, spelled]).to(where), "fusion", targets)
+    held = Source.of(FeatureStore.read(features / "held_out.pt").to(where), "fusion", targets)
+    words = list(range(len(drawn), len(source.store)))
+    real = Source.of(source.store.part(words[-HELD_OUT_WORDS:]), "fusion", targets)
+    frozen = Frozen.load(out, where)
     config = FusionConfig(sign_vocabulary=targets.glosses.size, mode=mode, dropout=0.15)
-    run = Run(f"fusion_{mode}", Fusion(config), seed)
-    rng = random.Random(seed)
+    run = Run(f"fusion_{mode}", Fusion(config), seed, device=where)
+    rng = random.Random(seed + run.steps)
 
-    def loss(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def loss(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         done = min(1.0, run.spent_s / 60 / minutes)
         window = Window.draw(rng)
         tau = None if rng.random() < 0.5 else TAU_FIRST + done * (TAU_LAST - TAU_FIRST)
         mask = padding_mask(batch.lengths, batch.manual.shape[1])
         said = module(frozen.hear(batch, window, tau), mask, window)
         symbols, frames = ctc(said.log_probs, batch.lengths, batch.targets), framewise(said.log_probs, batch.frames)
-        alpha = said.alpha[mask].mean()
-        return symbols + FRAMEWISE * frames, {"ctc": symbols.item(), "framewise": frames.item(), "alpha": alpha.item()}
+        figures = {"ctc": symbols, "framewise": frames, "alpha": said.alpha[mask].mean()}
+        return symbols + FRAMEWISE * frames, {name: value.detach() for name, value in figures.items()}
 
-    stream = feature_sets.batches(
-        clips, "fusion", targets, seed=seed + run.steps, other=spelled, other_share=SPELLED_SHARE, strength=0.8
-    )
-    best = learn(run, Schedule(minutes, learning_rate=1e-3, average_decay=0.995), stream, loss)
+    def watch(run: Run) -> None:
+        assert isinstance(run.average, Fusion)
+        save(run.average, config, out, name)
+        print(name, error_rate(run.average, frozen, held), flush=True)
+
+    name = "fusion" if mode == "gated" else f"fusion_{mode}"
+    shares = [(list(range(len(drawn))), 1 - SPELLED_SHARE), (words[:-HELD_OUT_WORDS], SPELLED_SHARE)]
+    stream = feature_sets.batches(source, shares, seed=seed + run.steps, takes=Takes(strength=0.8))
+    schedule = Schedule(minutes, 1e-3, warmup_minutes=min(0.5, minutes / 15), average_decay=0.995)
+    best = learn(run, schedule, stream, loss, watch=watch)
     assert isinstance(best, Fusion)
-    save(best, config, out, "fusion" if mode == "gated" else f"fusion_{mode}")
-    figures = {
-        "experts_error": error_rate(Fusion(config).eval(), frozen, held, targets),
-        "fused_error": error_rate(best, frozen, held, targets),
-        "spelled_error": error_rate(best, frozen, spelled[-100:], targets),
-    }
-    print(figures, flush=True)
-    return figures
+    save(best, config, out, name)
+    return {
+        "experts_error": error_rate(Fusion(config).eval().to(where), frozen, held),
+        "fused_error": error_rate(best, frozen, held), "spelled_error": error_rate(best, frozen, real),
+    }  # fmt: skip
 
 
 @torch.inference_mode()
-def error_rate(fusion: Fusion, frozen: Frozen, clips: list[FeatureClip], targets: Targets) -> float:
+def error_rate(fusion: Fusion, frozen: Frozen, source: Source) -> float:
     """Edit distance of the joint best path to the tokens, with the routes taken live."""
     wrong = total = 0
-    for batch in feature_sets.validation(clips, "fusion", targets):
+    for batch in feature_sets.validation(source):
         mask = padding_mask(batch.lengths, batch.manual.shape[1])
-        log_probs = fusion(frozen.hear(batch, None, None), mask).log_probs
+        log_probs = fusion(frozen.hear(batch, None, None), mask).log_probs.cpu()
         for row, target in enumerate(batch.targets):
             wrong += edit_distance(greedy(log_probs[row], int(batch.lengths[row])), target)
             total += len(target)

@@ -1,18 +1,41 @@
-"""The loop that every stage shares: AdamW, cosine over minutes, averaged weights, checkpoints that resume by time spent."""
+"""The loop that every stage shares: AdamW, cosine over minutes, averaged weights, checkpoints that resume by time spent.
+
+It runs where it is told: on a GPU in bfloat16 autocast, on a CPU in single precision. Losses take their batch as it
+comes and put it on the module's device (`moved`).
+"""
 
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 RUNS = Path("runs")
-Loss = Callable[[nn.Module, Any], tuple[Tensor, dict[str, float]]]
+CHECK_EVERY = 50  # steps between looks at the loss: each look waits for the GPU
+Loss = Callable[[nn.Module, Any], tuple[Tensor, Mapping[str, Tensor | float]]]
+B = TypeVar("B")
+
+
+def best_device(wanted: str | torch.device | None = None) -> torch.device:
+    """The device named, else the GPU where there is one, else the CPU."""
+    return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's parameters are."""
+    return next(module.parameters()).device
+
+
+def moved(batch: B, device: torch.device) -> B:
+    """A dataclass with its tensors on `device`; what is no tensor stays as it is."""
+    held = {one.name: getattr(batch, one.name) for one in fields(batch)}  # type: ignore[arg-type]  # a dataclass
+    tensors = {name: value for name, value in held.items() if isinstance(value, Tensor)}
+    return replace(batch, **{name: value.to(device, non_blocking=True) for name, value in tensors.items()})  # type: ignore[type-var]
 
 
 @dataclass(frozen=True)
@@ -49,6 +72,7 @@ class Run:
     module: nn.Module
     seed: int = 0
     folder: Path = RUNS
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     average: nn.Module = field(init=False)
     optimizer: torch.optim.AdamW = field(init=False)
     spent_s: float = 0.0
@@ -56,11 +80,13 @@ class Run:
 
     def __post_init__(self) -> None:
         torch.manual_seed(self.seed)
+        self.module.to(self.device)
         self.average = copy.deepcopy(self.module).eval().requires_grad_(False)
         decayed = [p for p in self.module.parameters() if p.requires_grad and p.ndim > 1]
         plain = [p for p in self.module.parameters() if p.requires_grad and p.ndim <= 1]
         groups: list[dict[str, Any]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
+        fused = self.device.type == "cuda"
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=fused)
         self._resume()
 
     @property
@@ -70,7 +96,7 @@ class Run:
     def _resume(self) -> None:
         if not self.path.exists():
             return
-        state = torch.load(self.path, weights_only=True)
+        state = torch.load(self.path, map_location=self.device, weights_only=True)
         self.module.load_state_dict(state["module"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -90,28 +116,34 @@ class Run:
         torch.save(state, partial)
         partial.replace(self.path)
 
+    @torch.no_grad()
     def follow(self, decay: float) -> None:
         """Moves the averaged weights; early on the decay is smaller, so that the random start is forgotten."""
         decay = min(decay, (1 + self.steps) / (10 + self.steps))
-        with torch.no_grad():
-            for mean, value in zip(self.average.state_dict().values(), self.module.state_dict().values(), strict=True):
-                if mean.is_floating_point():
-                    mean.lerp_(value, 1 - decay)
-                else:
-                    mean.copy_(value)
+        pairs = list(zip(self.average.state_dict().values(), self.module.state_dict().values(), strict=True))
+        floats = [(mean, value) for mean, value in pairs if mean.is_floating_point()]
+        torch._foreach_lerp_([mean for mean, _ in floats], [value for _, value in floats], 1 - decay)
+        for mean, value in pairs:
+            if not mean.is_floating_point():
+                mean.copy_(value)
+
+
+Watch = Callable[["Run"], None]
 
 
 def learn(
-    run: Run, schedule: Schedule, batches: Iterator[Any], loss: Loss, log: Callable[[str], None] = print
-) -> nn.Module:
+    run: Run, schedule: Schedule, batches: Iterator[Any], loss: Loss, log: Callable[[str], None] = print,
+    watch: Watch | None = None,
+) -> nn.Module:  # fmt: skip
     """Trains until `schedule.minutes` are spent over all resumes; returns the averaged module in eval mode.
 
-    `loss(module, batch)` gives a scalar and named figures, whose running means are logged.
+    `loss(module, batch)` gives a scalar and named figures, whose running means are logged. `watch(run)` is called
+    whenever the run is saved: a place to measure the averaged module, or to keep it.
     """
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     run.module.train()
-    means: dict[str, float] = {}
+    means: dict[str, Tensor | float] = {}
     logged_s = saved_s = run.spent_s
     while run.spent_s < 60 * schedule.minutes:
         started = time.monotonic()
@@ -121,21 +153,24 @@ def learn(
         run.spent_s += time.monotonic() - started
         if run.spent_s - logged_s > schedule.log_every_s:
             logged_s = run.spent_s
-            shown = " ".join(f"{key} {value:.4f}" for key, value in means.items())
-            log(f"{run.name} {run.spent_s / 60:.1f}/{schedule.minutes:.0f} min, step {run.steps}: {shown}")
+            shown = " ".join(f"{key} {float(value):.4f}" for key, value in means.items())
+            log(f"{run.name} {run.spent_s / 60:.1f}/{schedule.minutes:g} min, step {run.steps}: {shown}")
         if run.spent_s - saved_s > schedule.save_every_s:
             saved_s = run.spent_s
             run.save()
+            if watch is not None:
+                watch(run)
     run.save()
     return run.average.eval()
 
 
-def _advance(run: Run, schedule: Schedule, batch: Any, loss: Loss) -> dict[str, float]:
+def _advance(run: Run, schedule: Schedule, batch: Any, loss: Loss) -> dict[str, Tensor | float]:
     for group in run.optimizer.param_groups:
         group["lr"] = schedule.rate(run.spent_s / 60)
     run.optimizer.param_groups[0]["weight_decay"] = schedule.weight_decay
-    value, figures = loss(run.module, batch)
-    if not torch.isfinite(value):
+    with torch.autocast(run.device.type, torch.bfloat16, enabled=run.device.type == "cuda"):
+        value, figures = loss(run.module, batch)
+    if run.steps % CHECK_EVERY == 0 and not torch.isfinite(value):
         raise ValueError(f"{run.name}: the loss became {value.item()} at step {run.steps}; lower the learning rate")
     run.optimizer.zero_grad(set_to_none=True)
     value.backward()  # type: ignore[no-untyped-call]
@@ -143,4 +178,4 @@ def _advance(run: Run, schedule: Schedule, batch: Any, loss: Loss) -> dict[str, 
     run.optimizer.step()
     run.steps += 1
     run.follow(schedule.average_decay)
-    return {"loss": value.item(), **figures}
+    return {"loss": value.detach(), **figures}

@@ -1,19 +1,20 @@
-"""Real photographs of hands: reading them, and the changes of light, view and background that make few signers stand for many."""
+"""Real photographs of hands, and pieces of real signing videos that show a hand or none."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.features import HAND_SIZE, LETTERS
+from models.features import LETTERS
 from models.training.boxes import labelled_frames
+from models.training.loop import RUNS
 from models.training.splits import is_held_out_video
 
 SOURCE_PX = 128
 DIGITS = "digits"
+JPEG = [cv2.IMWRITE_JPEG_QUALITY, 85]
 Pixels = NDArray[np.uint8]
 HAND_ENLARGED = 1.25
 WIDE_SOURCE = "zarakiliz"
@@ -29,11 +30,12 @@ WIDE_SHOTS = {
 @dataclass(frozen=True)
 class Photographs:
     """`pictures` (N, 128, 128, 3) RGB, `opaque` (N, 128, 128) 0 where the background was cut away,
-    `symbols` (N,) 0-25 for A-Z, 26-35 for 0-9."""
+    `symbols` (N,) 0-25 for A-Z, 26-35 for 0-9, `paths` below the data folder."""
 
     pictures: Pixels
     opaque: Pixels
     symbols: NDArray[np.int64]
+    paths: list[str]
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -62,7 +64,7 @@ def symbol_id(name: str) -> int:
 
 
 def _read(files: dict[str, list[Path]], source: str) -> Photographs:
-    pictures, symbols = [], []
+    pictures, symbols, names = [], [], []
     for name, paths in files.items():
         for path in paths:
             picture = read_picture(path)
@@ -70,10 +72,11 @@ def _read(files: dict[str, list[Path]], source: str) -> Photographs:
                 picture = _square(picture, *WIDE_SHOTS[name], size=SOURCE_PX)
             pictures.append(picture)
             symbols.append(symbol_id(name))
+            names.append("/".join(path.parts[-3 if source == DIGITS else -4 :]))
     if not pictures:
         raise ValueError(f"no photographs found for {source}: expected CLASS/*.jpg")
     stacked = np.stack(pictures)
-    return Photographs(stacked, _opaque(stacked, source), np.array(symbols, np.int64))
+    return Photographs(stacked, _opaque(stacked, source), np.array(symbols, np.int64), names)
 
 
 def read_picture(path: Path) -> Pixels:
@@ -130,6 +133,20 @@ def read_patches(data: Path, rng: np.random.Generator, every: int = 12, count: i
     return np.stack(others), np.stack(hands)
 
 
+def cached_patches(data: Path, file: Path = RUNS / "patches.npz") -> tuple[Pixels, Pixels]:
+    """`read_patches`, kept in `file` as JPEG pictures."""
+    if not file.is_file():
+        kinds = read_patches(data, np.random.default_rng(0))
+        jpegs = [[cv2.imencode(".jpg", patch[:, :, ::-1], JPEG)[1].ravel() for patch in kind] for kind in kinds]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lengths = [np.array([len(jpeg) for jpeg in kind]) for kind in jpegs]
+        np.savez(file, *(np.concatenate(kind) for kind in jpegs), *lengths)
+    with np.load(file) as held:
+        parts = [np.split(held[f"arr_{kind}"], np.cumsum(held[f"arr_{kind + 2}"])[:-1]) for kind in (0, 1)]
+    empty, hands = (np.stack([cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[:, :, ::-1] for jpeg in kind]) for kind in parts)
+    return empty.astype(np.uint8), hands.astype(np.uint8)
+
+
 def _empty_squares(
     frame: Pixels,
     held: list[tuple[float, float, float]],
@@ -154,89 +171,3 @@ def _square(frame: Pixels, x: float, y: float, side: float, size: int = 96) -> P
     scale = size / max(side, 2.0)
     matrix = np.array([[scale, 0, size / 2 - scale * x], [0, scale, size / 2 - scale * y]], np.float32)
     return np.asarray(cv2.warpAffine(frame, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE), np.uint8)
-
-
-@dataclass(frozen=True)
-class Changes:
-    """How far one photograph may be changed; shares are probabilities."""
-
-    turn_deg: float = 25.0
-    smallest: float = 0.8  # of the crop's side, in sides of the photograph: the hand then fills it
-    largest: float = 1.4
-    shift: float = 0.12
-    squeeze: float = 0.15  # how far width and height may differ
-    mirror: float = 0.5
-    background: float = 0.6
-
-
-def place(picture: Pixels, opaque: Pixels, background: Pixels, rng: np.random.Generator, changes: Changes) -> Pixels:
-    """The photograph turned, scaled, shifted and laid on a background -> (64, 64, 3)."""
-    size = HAND_SIZE
-    side = float(np.exp(rng.uniform(np.log(changes.smallest), np.log(changes.largest)))) * picture.shape[0]
-    angle = np.deg2rad(rng.uniform(-changes.turn_deg, changes.turn_deg))
-    stretch = float(np.exp(rng.uniform(-changes.squeeze, changes.squeeze)))
-    sign = -1.0 if rng.random() < changes.mirror else 1.0
-    scale = size / side
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    linear = turn @ np.diag([scale * stretch * sign, scale / stretch])
-    middle = np.full(2, picture.shape[0] / 2)
-    offset = size / 2 + rng.uniform(-changes.shift, changes.shift, 2) * size - linear @ middle
-    matrix = np.column_stack([linear, offset]).astype(np.float32)
-    flags = cv2.INTER_AREA if scale < 0.6 else cv2.INTER_LINEAR
-    if rng.random() < changes.background:
-        mask = cv2.warpAffine(opaque, matrix, (size, size), flags=cv2.INTER_LINEAR)[:, :, None].astype(np.float32) / 255
-        placed = cv2.warpAffine(picture, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        behind = cv2.resize(background, (size, size), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(placed * mask + behind * (1 - mask), np.uint8)
-    border = cv2.BORDER_REPLICATE if opaque[0, 0] else cv2.BORDER_CONSTANT
-    return np.asarray(cv2.warpAffine(picture, matrix, (size, size), flags=flags, borderMode=border), np.uint8)
-
-
-def relight(picture: Pixels, rng: np.random.Generator) -> Pixels:
-    """Another camera and light: gamma, contrast, colour cast, fog, grey, blur, coarse pixels, JPEG, noise, a piece hidden."""
-    x: NDArray[Any] = picture.astype(np.float32) / 255
-    x = np.power(x, float(np.exp(rng.normal(0, 0.3))))
-    x = x * np.exp(rng.normal(0, 0.13, 3)).astype(np.float32) * float(np.exp(rng.normal(0, 0.2)))
-    if rng.random() < 0.5:
-        grey = x @ np.array([0.299, 0.587, 0.114], np.float32)
-        x = grey[:, :, None] + (x - grey[:, :, None]) * float(0.0 if rng.random() < 0.35 else rng.uniform(0.3, 1.6))
-    if rng.random() < 0.22:
-        fog = rng.uniform(0.2, 0.95, 3) if rng.random() < 0.5 else np.full(3, x.mean())
-        x = fog.astype(np.float32) + (x - fog.astype(np.float32)) * float(rng.uniform(0.35, 0.9))
-    if rng.random() < 0.25:
-        x = np.asarray(cv2.GaussianBlur(x, (0, 0), float(rng.uniform(0.4, 1.6))))
-    if rng.random() < 0.12:
-        x = _smear(x.astype(np.float32), rng)
-    if rng.random() < 0.2:
-        x = x + rng.normal(0, float(rng.uniform(0.01, 0.045)), x.shape).astype(np.float32)
-    done = (np.clip(x, 0, 1) * 255).astype(np.uint8)
-    if rng.random() < 0.2:
-        done = _coarse(done, rng)
-    if rng.random() < 0.2:
-        _hide_piece(done, rng)
-    return done
-
-
-def _smear(x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Motion blur in a random direction."""
-    length = int(rng.integers(3, 8))
-    kernel = np.zeros((length, length), np.float32)
-    angle = rng.uniform(0, np.pi)
-    reach = np.array([np.cos(angle), np.sin(angle)]) * (length - 1) / 2
-    start, end = (length - 1) / 2 - reach, (length - 1) / 2 + reach
-    cv2.line(kernel, start.round().astype(int).tolist(), end.round().astype(int).tolist(), 1.0)
-    return np.asarray(cv2.filter2D(x, -1, kernel / kernel.sum()), np.float32)
-
-
-def _coarse(picture: Pixels, rng: np.random.Generator) -> Pixels:
-    if rng.random() < 0.5:
-        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 60))]
-        return np.asarray(cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR), np.uint8)
-    small = cv2.resize(picture, (int(rng.integers(24, 48)),) * 2, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(small, (HAND_SIZE,) * 2, interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
-def _hide_piece(picture: Pixels, rng: np.random.Generator) -> None:
-    height, width = rng.integers(6, 24, 2)
-    top, left = rng.integers(0, HAND_SIZE - height), rng.integers(0, HAND_SIZE - width)
-    picture[top : top + height, left : left + width] = rng.integers(0, 256, 3)

@@ -15,49 +15,54 @@ from models.routing import Router
 from models.streaming import Window
 from models.training import feature_sets
 from models.training.expert_loss import padding_mask
-from models.training.feature_clips import IGNORED, Batch, FeatureClip, Targets
-from models.training.loop import Run, Schedule, learn
+from models.training.feature_clips import IGNORED, Batch, FeatureStore, Targets
+from models.training.feature_sets import Source, Takes
+from models.training.loop import Run, Schedule, best_device, learn
+
+HELD_OUT_WORDS = 100
+REAL_SHARE = 0.25
 
 
 def train(
-    data: Path, out: Path, *, minutes: float, seed: int = 0, features: Path = feature_sets.FEATURES
-) -> dict[str, float]:
+    data: Path, out: Path, *, minutes: float, seed: int = 0, device: str | None = None,
+    features: Path = feature_sets.FEATURES,
+) -> dict[str, float]:  # fmt: skip
     """Trains the router on all cached features."""
     del data
-    targets = Targets.of(feature_sets.glosses_of(out / "glosses.txt"))
-    clips, held = feature_sets.read("synthetic*.pt", features), feature_sets.read("held_out.pt", features)
-    spelled = feature_sets.read("spelled*.pt", features)
+    where, targets = best_device(device), Targets.of(feature_sets.glosses_of(out / "glosses.txt"))
+    drawn, spelled = FeatureStore.read(features / "synthetic.pt"), FeatureStore.read(features / "spelled.pt")
+    store = FeatureStore.joined([drawn, spelled])
+    source = Source.of(store.to(where), "sign", targets)
+    held = Source.of(FeatureStore.read(features / "held_out.pt").to(where), "sign", targets)
+    words = list(range(len(drawn), len(store)))
+    real = Source.of(source.store.part(words[-HELD_OUT_WORDS:]), "sign", targets)
     config = RouterConfig(dropout=0.15)
     router = Router(config)
-    sample = clips[:400] + spelled[:200]
-    router.standardise.fit(torch.cat([torch.from_numpy(clip.manual) for clip in sample]))
-    run = Run("router", router, seed)
-    rng = random.Random(seed)
+    router.standardise.fit(store.manual[:: max(1, len(store.manual) // 100_000)].float())
+    run = Run("router", router, seed, device=where)
+    rng = random.Random(seed + run.steps)
 
-    def loss(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def loss(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         logits = module(batch.manual, padding_mask(batch.lengths, batch.manual.shape[1]), Window.draw(rng))
         value = functional.cross_entropy(
             logits.flatten(0, 1), batch.routes.flatten(), ignore_index=IGNORED, label_smoothing=0.02
         )
         return value, {}
 
-    stream = feature_sets.batches(clips, "sign", targets, seed=seed + run.steps, other=spelled, other_share=0.25)
-    best = learn(run, Schedule(minutes, learning_rate=2e-3, average_decay=0.995), stream, loss)
+    shares = [(list(range(len(drawn))), 1 - REAL_SHARE), (words[:-HELD_OUT_WORDS], REAL_SHARE)]
+    stream = feature_sets.batches(source, shares, seed=seed + run.steps, takes=Takes())
+    schedule = Schedule(minutes, 2e-3, warmup_minutes=min(0.5, minutes / 15), average_decay=0.995)
+    best = learn(run, schedule, stream, loss)
     assert isinstance(best, Router)
     save(best, config, out, "router")
-    figures = {
-        "route_accuracy": accuracy(best, held, targets),
-        "spelled_accuracy": accuracy(best, spelled[-100:], targets),
-    }
-    print(figures)
-    return figures
+    return {"route_accuracy": accuracy(best, held), "spelled_accuracy": accuracy(best, real)}
 
 
 @torch.inference_mode()
-def accuracy(router: Router, clips: list[FeatureClip], targets: Targets) -> float:
+def accuracy(router: Router, source: Source) -> float:
     """Share of steps whose likeliest route is the true one."""
     right = total = 0
-    for batch in feature_sets.validation(clips, "sign", targets):
+    for batch in feature_sets.validation(source):
         mask = padding_mask(batch.lengths, batch.manual.shape[1])
         found = router(batch.manual, mask).argmax(-1)
         right += int((found == batch.routes)[mask].sum())

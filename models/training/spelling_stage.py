@@ -19,12 +19,15 @@ from models.checkpoint import load
 from models.features import HandEncoder
 from models.layout import GEOMETRY, HAND
 from models.training import feature_sets
-from models.training.feature_clips import FeatureClip, save
-from models.training.photographs import Changes, Photographs, place, read_digits, read_letters, relight
+from models.training.feature_clips import FeatureClip, FeatureStore, Targets
+from models.training.hand_looks import Changes, draw_views, placed, relight
+from models.training.loop import best_device, device_of
+from models.training.photographs import Photographs, cached_patches, read_digits, read_letters
 from models.training.splits import TRAINING_SOURCES
 from models.vocabulary import LETTERS, ROUTES
 
-TAKES = 3
+TAKES = 6
+MOST_AROUND = 800
 NEAR = 12
 """Photographs of one letter follow the order of their taking, so neighbours within this distance are one person's."""
 CHANGES = Changes(turn_deg=12, smallest=0.8, largest=1.25, shift=0.08, squeeze=0.08, mirror=0.5, background=0.3)
@@ -39,23 +42,20 @@ class Bank:
     letters: dict[str, FloatArray]
 
 
-def embed(photographs: Photographs, encoder: HandEncoder, rng: np.random.Generator) -> Bank:
-    """`TAKES` embeddings of every photograph."""
+@torch.inference_mode()
+def embed(photographs: Photographs, encoder: HandEncoder, behind: NDArray[np.uint8]) -> Bank:
+    """`TAKES` embeddings of every photograph, on backgrounds of `behind` (N, H, W, 3) where it can be cut out."""
+    device = device_of(encoder)
+    backgrounds = torch.from_numpy(behind.transpose(0, 3, 1, 2).copy()).to(device)
     letters: dict[str, FloatArray] = {}
-    backgrounds = rng.integers(0, 255, (16, 8, 8, 3)).astype(np.uint8)
     for symbol in np.unique(photographs.symbols):
-        rows = np.flatnonzero(photographs.symbols == symbol)
-        crops = [
-            relight(
-                place(photographs.pictures[row], photographs.opaque[row], backgrounds[rng.integers(16)], rng, CHANGES),
-                rng,
-            )
-            for row in rows
-            for _ in range(TAKES)
-        ]
-        with torch.inference_mode():
-            vectors = encoder(torch.from_numpy(np.stack(crops))).numpy()
-        letters[LETTERS[symbol]] = vectors.reshape(len(rows), TAKES, HAND)
+        rows = np.repeat(np.flatnonzero(photographs.symbols == symbol), TAKES)
+        pictures = torch.from_numpy(photographs.pictures[rows].transpose(0, 3, 1, 2).copy()).to(device)
+        opaque = torch.from_numpy(photographs.opaque[rows])[:, None].to(device)
+        under = backgrounds[torch.randint(len(backgrounds), (len(rows),), device=device)]
+        seen = relight(placed(pictures, opaque, under, draw_views(len(rows), CHANGES, device), CHANGES))
+        vectors = encoder.embed(seen * 2 - 1).float().cpu().numpy()
+        letters[LETTERS[symbol]] = vectors.reshape(-1, TAKES, HAND)
     return Bank(letters)
 
 
@@ -152,22 +152,21 @@ class Speller:
 
 
 def train(
-    data: Path,
-    out: Path,
-    *,
-    minutes: float = 5,
-    seed: int = 0,
-    clips: int = 2400,
+    data: Path, out: Path, *, minutes: float = 5, seed: int = 0, clips: int = 4000, device: str | None = None,
     features: Path = feature_sets.FEATURES,
-) -> dict[str, float]:
+) -> dict[str, float]:  # fmt: skip
     """Writes `spelled.pt`: `clips` words spelled by the hands of the training sources."""
     del minutes
+    torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    encoder = load(HandEncoder, out, "hand_encoder")
-    around = feature_sets.read("synthetic*.pt", features)
+    encoder = load(HandEncoder, out, "hand_encoder").to(best_device(device))
+    targets = Targets.of(feature_sets.glosses_of(out / "glosses.txt"))
+    drawn = FeatureStore.read(features / "synthetic.pt")
+    around = [drawn.clip(number, targets) for number in range(min(len(drawn), MOST_AROUND))]
     sources = [read_letters(data / "letters", source) for source in TRAINING_SOURCES]
-    spellers = [Speller(embed(source, encoder, rng), around, rng) for source in sources]
-    spellers.append(Speller(embed(read_digits(data), encoder, rng), around, rng))
+    behind = cached_patches(data)[0]
+    spellers = [Speller(embed(source, encoder, behind), around, rng) for source in sources]
+    spellers.append(Speller(embed(read_digits(data), encoder, behind), around, rng))
     made: list[FeatureClip] = []
     for word in words(data, rng, clips):
         digits = rng.random() < 0.06
@@ -176,5 +175,6 @@ def train(
         clip = speller.spell(text)
         if clip is not None:
             made.append(clip)
-    save(made, features / "spelled.pt")
-    return {"clips": float(len(made)), "frames": float(sum(map(len, made)))}
+    store = FeatureStore.of(made, targets)
+    store.save(features / "spelled.pt")
+    return {"clips": float(len(made)), "frames": float(len(store.manual))}

@@ -1,4 +1,4 @@
-"""Photographs and drawn hands: read, cut out, changed, and what the hand encoder's losses make of them."""
+"""Photographs of hands: read, cut out, changed, and what the hand encoder's losses make of them."""
 
 from pathlib import Path
 
@@ -9,9 +9,12 @@ import torch
 
 from models.evaluation.letters import evaluate_encoder, predict
 from models.features import HandEncoder, HandEncoderConfig
-from models.training.drawn_hands import DRAWN_TARGETS, DrawnHands, shape_groups
-from models.training.encoder_stage import SHAPES, HandBatch, HandTasks, family_scores, hand_loss, symbol_loss
-from models.training.photographs import Changes, place, read_letters, relight, symbol_id
+from models.training import hand_poses
+from models.training.encoder_stage import HandTasks, family_scores, hand_loss, pose_loss, symbol_loss
+from models.training.hand_looks import Changes, draw_views, placed, relight, turned
+from models.training.hand_pools import HandBatch
+from models.training.photographs import read_letters, symbol_id
+from models.training.seen_clips import POSE
 
 
 def _letters(folder: Path) -> Path:
@@ -45,20 +48,37 @@ def test_symbols_are_numbered_letters_first() -> None:
 
 
 def test_changed_photographs_keep_shape_and_differ() -> None:
-    rng = np.random.default_rng(0)
-    picture = rng.integers(0, 256, (128, 128, 3), np.uint8)
-    opaque = np.full((128, 128), 255, np.uint8)
-    seen = [relight(place(picture, opaque, picture, rng, Changes()), rng) for _ in range(30)]
-    assert {(one.shape, one.dtype.name) for one in seen} == {((64, 64, 3), "uint8")}
-    assert len({one.tobytes() for one in seen}) == 30
+    torch.manual_seed(0)
+    picture = torch.randint(0, 256, (1, 3, 128, 128), dtype=torch.uint8).expand(30, -1, -1, -1)
+    view = draw_views(30, Changes(), torch.device("cpu"))
+    seen = relight(placed(picture, picture[:, :1], picture, view, Changes()))
+    assert seen.shape == (30, 3, 64, 64) and float(seen.min()) >= 0 and float(seen.max()) <= 1
+    assert len({one.numpy().tobytes() for one in seen}) == 30
 
 
 def test_background_shows_where_the_photograph_is_cut_away() -> None:
-    picture = np.full((128, 128, 3), 200, np.uint8)
-    opaque = np.zeros((128, 128), np.uint8)
+    picture = torch.full((2, 3, 128, 128), 200, dtype=torch.uint8)
     still = Changes(turn_deg=0, smallest=1, largest=1, shift=0, squeeze=0, mirror=0, background=1.0)
-    behind = np.full((96, 96, 3), 7, np.uint8)
-    assert (place(picture, opaque, behind, np.random.default_rng(0), still) == 7).all()
+    behind = torch.full((2, 3, 96, 96), 51, dtype=torch.uint8)
+    view = draw_views(2, still, torch.device("cpu"))
+    assert torch.allclose(placed(picture, torch.zeros_like(picture[:, :1]), behind, view, still), torch.tensor(0.2))
+
+
+def test_a_turned_picture_turns_its_pose() -> None:
+    """A bright bar that points up in the picture must point where the turned direction says."""
+    bar = torch.zeros(40, 3, 128, 128, dtype=torch.uint8)
+    bar[:, :, 24:64, 62:66] = 255  # from the middle upwards
+    changes = Changes(turn_deg=170, smallest=1, largest=1, shift=0, squeeze=0, mirror=0.5)
+    torch.manual_seed(0)
+    view = draw_views(40, changes, torch.device("cpu"))
+    seen = placed(bar, None, None, view, changes).mean(1)
+    pose = torch.zeros(40, POSE)
+    pose[:, 4] = 1.0  # pointing up
+    pointing = turned(pose, view)[:, 3:5]
+    at = torch.arange(64) - 31.5
+    mass = seen.sum((1, 2))
+    middle = torch.stack(((seen.sum(1) * at).sum(1), -(seen.sum(2) * at).sum(1)), -1) / mass[:, None]
+    assert torch.allclose(torch.nn.functional.normalize(middle, dim=-1), pointing, atol=0.06)
 
 
 def test_letters_compete_with_letters_and_digits_with_digits() -> None:
@@ -70,35 +90,41 @@ def test_letters_compete_with_letters_and_digits_with_digits() -> None:
     assert even.item() == pytest.approx(np.log(26), abs=1e-4)
 
 
-def test_drawn_hands_know_their_shape_and_direction() -> None:
-    assert max(shape_groups().values()) < SHAPES
-    source, rng = DrawnHands(), np.random.default_rng(0)
-    for _ in range(8):
-        hand = source.draw(rng)
-        assert hand.crop.shape == (64, 64, 3)
-        palm, pointing = hand.pose[:3], hand.pose[3:6]
-        assert np.linalg.norm(palm) == pytest.approx(1, abs=1e-3)
-        assert float(palm @ pointing) == pytest.approx(0, abs=1e-3)
-        assert -1 <= hand.symbol < 36
-
-
 def test_loss_takes_every_kind_of_crop() -> None:
     torch.manual_seed(0)
     tasks = HandTasks(HandEncoder(HandEncoderConfig(stem=4, channels=(8, 8), blocks=(1, 1))))
-    pose = torch.full((4, DRAWN_TARGETS), float("nan"))
-    pose[3] = 0.5
+    poses = torch.full((6, POSE), float("nan"))
+    poses[3:] = 0.5
     batch = HandBatch(
-        crops=torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8),
-        symbols=torch.tensor([0, 30, -1, 5]),
-        is_hand=torch.tensor([1.0, 1.0, 0.0, 1.0]),
-        shapes=torch.tensor([-1, -1, -1, 2]),
-        pose=pose,
-        mixable=2,
+        torch.rand(6, 3, 64, 64),
+        torch.tensor([0, 30, -1, -1, 5, -1]),
+        torch.tensor([1.0, 1, 0, 1, 1, 1]),
+        poses,
+        (2, 1, 1, 2),
     )
     for _ in range(4):  # with and without mixing
         loss, figures = hand_loss(tasks, batch)
         assert torch.isfinite(loss)
-        assert {"symbols", "hand", "shape", "pose"} <= set(figures)
+        assert {"symbols", "hand", "real_pose", "drawn_pose"} <= set(figures)
+
+
+def test_unknown_poses_do_not_count() -> None:
+    true = torch.tensor([[1.0, float("nan")], [float("nan"), float("nan")]])
+    assert pose_loss(torch.zeros(2, 2), true) == 1.0
+    assert pose_loss(torch.ones(2, 2), torch.full((2, 2), float("nan"))) == 0.0
+
+
+def test_the_teachers_landmarks_become_directions_and_bends() -> None:
+    """A flat right hand, palm to the camera, fingers up: x right, y down, z away, as MediaPipe has it."""
+    hand = np.zeros((21, 3), np.float32)
+    for finger, x in enumerate((0.04, 0.03, 0.0, -0.02, -0.04)):
+        for joint in range(4):
+            hand[1 + 4 * finger + joint] = (x, -0.06 - 0.02 * joint, 0)
+    pose = hand_poses.poses(hand[None], np.array([True]))[0]
+    assert np.allclose(pose[:3], (0, 0, 1), atol=1e-3)
+    assert np.allclose(pose[3:6], (0, 1, 0), atol=0.05)
+    assert np.allclose(pose[12:14], 0, atol=1e-3)  # the index finger's outer joints are straight
+    assert np.allclose(hand_poses.poses(hand[None], np.array([False]))[0, :3], (0, 0, -1), atol=1e-3)
 
 
 def test_evaluation_counts_by_source(tmp_path: Path) -> None:

@@ -1,0 +1,158 @@
+"""All stages in one go: clips are drawn while what needs none of them trains, then experts side by side, then fusion.
+
+On a GPU it takes minutes, on a CPU hours; the stages are the same. What was drawn and trained lies in runs/, so a run that
+was stopped goes on. The locator is not trained here: all else looks through its eyes (`signbind train locate` first).
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.training import features_stage, seen_clips, spelling_stage
+from models.training.loop import best_device
+from models.training.seen_clips import CLIPS, FIRST_HELD_OUT_SEED, HELD_OUT_CLIPS
+
+SPAWN = multiprocessing.get_context("spawn")
+HELD_OUT, MOST_CLIPS = 150, 12_000
+ENCODING = max(1, (os.cpu_count() or 2) // 3)  # processes that encode drawn clips
+LATE_S = 15.0  # that a stage may take beyond its time before its last saved weights are taken
+
+
+@dataclass(frozen=True)
+class Shares:
+    """When things end, in shares of the whole time."""
+
+    encoder: float = 0.42
+    lips: float = 0.47
+    drawing: float = 0.47
+    language: float = 0.60
+    experts: float = 0.82
+    fusion: float = 0.96
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A recipe: its module in models.training, and the options that are its own."""
+
+    module: str
+    options: dict[str, object] = field(default_factory=dict)
+
+
+class Running:
+    """A stage in a process of its own. It imports and wakes the GPU at once, and trains when told to begin."""
+
+    def __init__(self, stage: Stage, data: Path, out: Path, options: dict[str, object]) -> None:
+        self.stage = stage
+        self._begin: Event = SPAWN.Event()
+        self._minutes = SPAWN.Value("d", 0.0)
+        work = (stage, data, out, {**stage.options, **options}, self._begin, self._minutes)
+        self._process: SpawnProcess = SPAWN.Process(target=_run, args=work)
+        self._process.start()
+
+    def begin(self, until_s: float, minutes: float | None = None) -> None:
+        """Lets it train until a reading of `time.monotonic()`; `minutes` where the recipe shall count otherwise."""
+        self._until_s = until_s
+        self._minutes.value = minutes if minutes is not None else max(0.05, (until_s - time.monotonic()) / 60)
+        self._begin.set()
+
+    def end(self) -> None:
+        """Waits; a stage that is late is stopped, and what it saved last counts."""
+        self._process.join(max(0.0, self._until_s + LATE_S - time.monotonic()))
+        if self._process.is_alive():
+            print(f"{self.stage.module} is late and stopped", flush=True)
+            self._process.kill()
+            self._process.join()
+        elif self._process.exitcode:
+            print(f"{self.stage.module} failed with exit code {self._process.exitcode}", flush=True)
+
+
+def _run(stage: Stage, data: Path, out: Path, options: dict[str, Any], begin: Event, minutes: Any) -> None:
+    torch.set_num_threads(1)
+    train = importlib.import_module(f"models.training.{stage.module}").train
+    torch.zeros(1, device=options["device"])
+    begin.wait()
+    print(stage.module, stage.options, train(data, out, minutes=float(minutes.value), **options), flush=True)
+
+
+def train(
+    data: Path, out: Path, *, minutes: float, seed: int = 0, device: str | None = None, workers: int | None = None,
+    shares: Shares | None = None, most_clips: int = MOST_CLIPS,
+) -> dict[str, float]:  # fmt: skip
+    """Trains encoder, lips, language, experts, router and fusion into `out` within `minutes`; see `Shares`."""
+    begun, shares = time.monotonic(), shares or Shares()
+    where = best_device(device)
+    common: dict[str, object] = {"seed": seed, "device": str(where)}
+
+    def at(share: float) -> float:
+        return begun + 60 * minutes * share
+
+    def started(*stages: Stage) -> list[Running]:
+        return [Running(stage, data, out, common) for stage in stages]
+
+    first = started(Stage("encoder_stage"), Stage("lips_stage"), Stage("language_stage"))
+    for running, share in zip(first, (shares.encoder, shares.lips, shares.language), strict=True):
+        running.begin(at(share))
+    _draw_until(at(shares.drawing), data, out, workers or max(1, (os.cpu_count() or 2) - 3), most_clips, seed)
+    second = started(
+        Stage("experts_stage", {"only": "sign"}),
+        Stage("experts_stage", {"only": "fingerspelling"}),
+        Stage("routing_stage"),
+    )
+    last = started(Stage("fusion_stage"))
+    with ProcessPoolExecutor(ENCODING, mp_context=SPAWN) as pool:
+        for job in [pool.submit(_awake, str(where)) for _ in range(ENCODING)]:
+            job.result()
+        first[0].end()
+        first[1].end()
+        said = _timed("features", lambda: {"frames": float(features_stage.encode_kept(out, where, pool=pool))})
+    said |= _timed("spelling", lambda: spelling_stage.train(data, out, seed=seed, device=str(where)))
+    for running in second:
+        running.begin(at(shares.experts))
+    for running in second:
+        running.end()
+    last[0].begin(at(shares.fusion))
+    last[0].end()
+    first[2].end()
+    return said
+
+
+def _awake(device: str) -> None:
+    """Imports and wakes the device, so that it need not be waited for later."""
+    torch.set_num_threads(1)
+    torch.zeros(1, device=device)
+
+
+def _timed(name: str, work: Callable[[], dict[str, float]]) -> dict[str, float]:
+    begun = time.monotonic()
+    figures = {f"{name}_{key}": value for key, value in work().items()}
+    print(name, figures, f"{time.monotonic() - begun:.0f} s", flush=True)
+    return figures
+
+
+def _draw_until(until_s: float, data: Path, out: Path, workers: int, most: int, seed: int) -> None:
+    """Draws clips in all workers until the time is over; those for validation first."""
+    seen_clips.draw_here(HELD_OUT_CLIPS, FIRST_HELD_OUT_SEED, out, held_out=True)  # compiles the renderer once for all
+    kept_out = range(FIRST_HELD_OUT_SEED, FIRST_HELD_OUT_SEED + HELD_OUT)
+    first = seed * 100_000
+    with ProcessPoolExecutor(workers, mp_context=SPAWN) as pool:
+        jobs = seen_clips.draw(HELD_OUT_CLIPS, kept_out, out, pool, held_out=True)
+        jobs += seen_clips.draw(CLIPS, range(first, first + most), out, pool, data=data)
+        for job in jobs:
+            if time.monotonic() > until_s:
+                break
+            job.result(timeout=None)
+        done = sum(job.done() for job in jobs)
+        pool.shutdown(cancel_futures=True)
+    print(f"drawn: {done} clips", flush=True)
