@@ -12,7 +12,8 @@ It goes on where it was stopped: finished parts lie in OUT/parts. What comes out
   x and y in shares of the picture, z in the scale of x; `world` (N, 21, 3) in metres; `right`, see `Hand`.
 - OUT/how2sign_hands.npz, of hands found in How2Sign clips that are not held out: `jpeg` uint8, all pictures' bytes one
   after another; `length` int64 of each; `side` uint8, 0 the right hand, 1 the left; `clip`, `frame`; `box` (N, 3), the
-  square that was cut out, as boxes.jsonl has boxes; `points`, `world` and `right` as above, in shares of the crop.
+  square that was cut out, as boxes.jsonl has boxes; `points`, `world` and `right` as above, in shares of the crop. A
+  right hand with a high `right`, or a left one with a low, may be the other hand: drop it where that matters.
 """
 
 import argparse
@@ -140,13 +141,24 @@ class Attempt(NamedTuple):
 ATTEMPTS = (Attempt(0, 1), Attempt(0.3, 1), Attempt(0.3, 2), Attempt(0.3, 2, True), Attempt(0, 1, True))
 
 
-def find_hand(hands: Any, picture: Pixels, attempts: Sequence[Attempt] = ATTEMPTS) -> Hand | None:
-    """The hand in an RGB picture by the first attempt that finds one."""
-    for attempt in attempts:
+def find_hand(hands: Any, picture: Pixels, plausible: Callable[[Hand], bool]) -> Hand | None:
+    """The hand in an RGB picture by the first attempt that finds a plausible one."""
+    for attempt in ATTEMPTS:
         hand = _attempt(hands, picture, attempt)
-        if hand is not None:
+        if hand is not None and plausible(hand):
             return hand
     return None
+
+
+def fills(hand: Hand) -> bool:
+    """Whether it is as large as hands are in the photographs; smaller ones are fingertips taken for hands."""
+    return float(np.ptp(hand.points[:, :2], axis=0).max()) > 0.4
+
+
+def is_central(hand: Hand) -> bool:
+    """Whether it lies in the middle of a crop; else it is the other hand."""
+    middle = (hand.points[:, :2].min(axis=0) + hand.points[:, :2].max(axis=0)) / 2
+    return float(np.abs(middle - 0.5).max()) < 0.2
 
 
 def _attempt(hands: Any, picture: Pixels, attempt: Attempt) -> Hand | None:
@@ -196,7 +208,7 @@ def label_photographs(data: Path, out: Path) -> None:
 
         def make(name: str) -> Arrays:
             some = paths[starts[name] : starts[name] + PHOTOGRAPHS_A_PART]
-            found = [find_hand(hands, _read_picture(path)) for path in some]
+            found = [find_hand(hands, _read_picture(path), fills) for path in some]
             relative = np.array([path.relative_to(data).as_posix() for path in some])
             return {"path": relative, "found": np.array([hand is not None for hand in found]), **_rows(found)}
 
@@ -230,7 +242,7 @@ def clip_hands(hands: Any, clip: Path) -> Arrays:
             if box is None:
                 continue
             crop = _cut(frame, box)
-            hand = find_hand(hands, _enlarged(crop))
+            hand = find_hand(hands, _enlarged(crop), is_central)
             if hand is not None:
                 jpegs.append(_jpeg(crop))
                 found.append(hand)
