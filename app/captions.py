@@ -26,20 +26,30 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Of the newest frame behind an update: when its bytes arrived (monotonic), and the time of each stage."""
+class Heard:
+    """What a caption says of its own making: the media time it has seen, and what that took."""
 
+    newest_ms: int
+    latency: Latency
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of the newest frame behind an update: its end in media time, when its bytes arrived (monotonic), each stage."""
+
+    newest_ms: int
     arrived_s: float
     decode_ms: float
     queue_ms: float
     experts_ms: float
     fusion_ms: float
 
-    def latency(self, now_s: float, llm_ms: float = 0.0) -> Latency:
-        return Latency(
+    def heard(self, now_s: float, llm_ms: float = 0.0) -> Heard:
+        latency = Latency(
             decode=round(self.decode_ms, 1), queue=round(self.queue_ms, 1), experts=round(self.experts_ms, 1),
             fusion=round(self.fusion_ms, 1), llm=round(llm_ms, 1), total=round((now_s - self.arrived_s) * 1e3, 1),
         )  # fmt: skip
+        return Heard(self.newest_ms, latency)
 
 
 @dataclass
@@ -77,7 +87,7 @@ class CaptionBook:
         segment.measured = measured
         events: list[Event] = []
         if self.choices.interim and update.kind == "hypothesis":
-            events += self._draft(segment, update, draft, measured.latency(now_s))
+            events += self._draft(segment, update, draft, measured.heard(now_s))
         if update.kind == "ended":
             events.append(SigningEnded(segment_id=update.segment_id, at_ms=at_ms))
             segment.ended, segment.draft = update.hypothesis, draft
@@ -95,7 +105,7 @@ class CaptionBook:
         assert caption is not None, f"segment {segment_id} ended without a draft"
         event = self._event(
             segment_id, segment.rev + 1, caption, segment.ended, "refined" if refined else "draft",
-            segment.measured.latency(now_s, llm_ms),
+            segment.measured.heard(now_s, llm_ms),
         )  # fmt: skip
         return self._sealed(event)
 
@@ -108,12 +118,12 @@ class CaptionBook:
         starts = [segment.ended.start_ms for segment in self.open.values() if segment.ended is not None]
         return min(starts) if starts and len(starts) == len(self.open) else None
 
-    def _draft(self, segment: Segment, update: Update, draft: Caption | None, latency: Latency) -> list[Event]:
+    def _draft(self, segment: Segment, update: Update, draft: Caption | None, heard: Heard) -> list[Event]:
         hypothesis = update.hypothesis
         if hypothesis is None or draft is None or draft.text == segment.text:
             return []
         segment.rev, segment.text = segment.rev + 1, draft.text
-        return [self._event(update.segment_id, segment.rev, draft, hypothesis, "draft", latency)]
+        return [self._event(update.segment_id, segment.rev, draft, hypothesis, "draft", heard)]
 
     @staticmethod
     def _has_words(segment: Segment) -> bool:
@@ -129,7 +139,7 @@ class CaptionBook:
 
     def _event(
         self, segment_id: int, rev: int, caption: Caption, hypothesis: Hypothesis,
-        stage: Literal["draft", "refined"], latency: Latency,
+        stage: Literal["draft", "refined"], heard: Heard,
     ) -> CaptionEvent:  # fmt: skip
         sign, fingerspelling, rest = (round(share, 4) for share in hypothesis.route)
         return CaptionEvent(
@@ -141,6 +151,7 @@ class CaptionBook:
             stable_prefix_len=stable_prefix(caption, hypothesis),
             start_ms=self.media_ms(hypothesis.start_ms),
             end_ms=self.media_ms(hypothesis.end_ms),
+            newest_ms=heard.newest_ms,
             stability=round(hypothesis.stable / len(hypothesis.tokens), 4) if hypothesis.tokens else 0.0,
             confidence=round(caption.confidence, 4),
             words=tuple(
@@ -158,7 +169,7 @@ class CaptionBook:
                 alpha_mean=round(hypothesis.alpha_mean, 4),
                 route=Route(sign=sign, fingerspelling=fingerspelling, rest=rest),
             ),
-            latency_ms=latency,
+            latency_ms=heard.latency,
         )
 
 

@@ -1,4 +1,4 @@
-"""signbind train | evaluate | synth: the recipes of `models`, by name, with what they need checked before they start."""
+"""signbind evaluate | synth: the measurements and the signer of `models`, with what they need checked before they start."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 import inspect
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,35 +22,6 @@ if TYPE_CHECKING:
 
 Figures = Mapping[str, Any]
 DEFAULT_CHECKPOINT = Path("models/checkpoints/compact")
-
-
-class Preset(enum.StrEnum):
-    compact = "compact"
-
-
-class Stage(enum.StrEnum):
-    """In the order in which they are trained."""
-
-    labels = "labels"
-    locate = "locate"
-    encoder = "encoder"
-    features = "features"
-    spelling = "spelling"
-    sign = "sign"
-    fingerspelling = "fingerspelling"
-    lips = "lips"
-    routing = "routing"
-    fusion = "fusion"
-    language = "language"
-    lora = "lora"
-    confidence = "confidence"
-
-
-SHARED_STAGES: dict[Stage, tuple[str, dict[str, str]]] = {
-    Stage.sign: ("experts", {"only": "sign"}),
-    Stage.fingerspelling: ("experts", {"only": "fingerspelling"}),
-}
-"""Stages whose recipe serves two: its module and the option that tells them apart."""
 
 
 class What(enum.StrEnum):
@@ -78,35 +49,6 @@ EVALUATIONS: dict[What, Evaluation] = {
     What.locate: Evaluation("a folder of .mp4 with .boxes.jsonl beside them"),
     What.gloss2text: Evaluation("a file of lines GLOSSES<tab>sentence", frozenset({"adapter"})),
 }
-
-
-def train(
-    stage: Annotated[
-        Stage, typer.Argument(help="What to train; the stages stand in the order in which they build on each other.")
-    ],
-    data: Annotated[Path, typer.Option(help="The folder of training data (docs/design-notes.md lists its parts).")],
-    out: Annotated[Path, typer.Option(help="Where the weights go.")] = DEFAULT_CHECKPOINT,
-    preset: Annotated[Preset, typer.Option(help="The sizes of the networks.")] = Preset.compact,
-    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train; a run that was stopped goes on.")] = 30,
-    seed: Annotated[int, typer.Option(help="Seed of the data's order and of fresh weights.")] = 0,
-) -> None:
-    """Train one STAGE of the translator; it logs as it goes and resumes where it was stopped."""
-    del preset
-    if not data.is_dir():
-        raise CliError(f"{data} is no folder; give the training data's with --data.")
-    recipe, fixed = stage_recipe(stage)
-    out.mkdir(parents=True, exist_ok=True)
-    with time_bar(stage.value, minutes) as bar:
-        bar.add_task(stage.value, total=60 * minutes)
-        figures = recipe(data, out, minutes=minutes, seed=seed, **fixed)
-    show(f"{stage.value}: trained into {out}", figures, as_json=False)
-
-
-def stage_recipe(stage: Stage) -> tuple[Callable[..., Figures], dict[str, str]]:
-    """The stage's `train` function and the options that it is always called with."""
-    name, fixed = SHARED_STAGES.get(stage, (stage.value, {}))
-    recipe: Callable[..., Figures] = imported(f"models.training.{name}_stage", "train")
-    return recipe, fixed
 
 
 def imported(module: str, function: str) -> Any:
@@ -166,23 +108,6 @@ def synth(
         extra = {"progress": progress} if "progress" in inspect.signature(write).parameters else {}
         write(text, output, seed=seed, **extra)
     typer.echo(str(output))
-
-
-def time_bar(name: str, minutes: float) -> Progress:
-    """A bar of elapsed time that is drawn anew with every line logged.
-
-    It has no refreshing thread: recipes fork, and a fork while such a thread holds a lock would never end.
-    """
-    from rich.progress import Progress, ProgressColumn, TextColumn, TimeElapsedColumn
-    from rich.progress_bar import ProgressBar
-
-    class ElapsedBar(ProgressColumn):
-        def render(self, task: Any) -> ProgressBar:
-            return ProgressBar(total=task.total, completed=min(task.elapsed or 0.0, task.total), width=40)
-
-    return Progress(
-        TextColumn(name), ElapsedBar(), TimeElapsedColumn(), TextColumn(f"of {minutes:g} min"), auto_refresh=False
-    )
 
 
 def frame_bar(name: str) -> Progress:

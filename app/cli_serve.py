@@ -9,13 +9,18 @@ import typer
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65_535, help="The port to listen on.")] = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on [127.0.0.1 if not given].")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="The port to listen on [8000 if not given].")
+    ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="The weights to serve; the bundled ones if not given.")
     ] = None,
 ) -> None:
-    """Serve live captions: the page at /, WebSocket /v1/live, uploads, health and metrics."""
+    """Serve live captions: the page at /, WebSocket /v1/live, uploads, health and metrics.
+
+    Every setting can come from the environment (SIGNBIND_PORT, SIGNBIND_API_KEYS, ...); an option given here wins.
+    """
     from app.main import serve as run
     from app.settings import load_settings
 

@@ -28,7 +28,7 @@ MUXER_OPTIONS: dict[Media, tuple[str, dict[str, str]]] = {
     "webm": ("webm", {"live": "1", "cluster_size_limit": "1", "flush_packets": "1"}),
     "fmp4": (
         "mp4",
-        {"movflags": "frag_every_frame+empty_moov+default_base_moof+negative_cts_offsets", "flush_packets": "1"},
+        {"movflags": "frag_every_frame+empty_moov+default_base_moof", "flush_packets": "1"},
     ),
 }
 ENCODER_OPTIONS = {"preset": "ultrafast", "tune": "zerolatency", "crf": "23", "g": "50"}

@@ -150,6 +150,7 @@ class CaptionEvent(Event):
     stable_prefix_len: int = Field(description="Leading characters of the text that later signing cannot change.")
     start_ms: int
     end_ms: int
+    newest_ms: int = Field(description="Media time up to which the video had been seen when this was said.")
     stability: float = Field(description="Share of the tokens that cannot change any more.")
     confidence: float = Field(description="Probability that the caption is right.")
     words: tuple[CaptionWord, ...]

@@ -63,7 +63,7 @@ class Session:
         self._steps = self._finalizing = self._idle_at = 0
         self._flush_at: int | None = None
         self._flush_due = self._media_over = False
-        self._measured = Measured(time.monotonic(), 0.0, 0.0, 0.0, 0.0)
+        self._measured = Measured(0, time.monotonic(), 0.0, 0.0, 0.0, 0.0)
         self._reported_steps, self._reported_s = 0, time.monotonic()
         self._signer_visible = False
         self.duration_ms = self.captions = self.words = 0
@@ -212,8 +212,9 @@ class Session:
         chunk = self._in_flight.popleft()
         queue_ms = max(0.0, message.begun_s - chunk.newest.decoded_s) * 1e3
         times = message.timings_ms
+        newest = chunk.newest
         self._measured = Measured(
-            chunk.newest.arrived_s, (chunk.newest.decoded_s - chunk.newest.arrived_s) * 1e3, queue_ms,
+            (newest.tick + 1) * STEP_MS, newest.arrived_s, (newest.decoded_s - newest.arrived_s) * 1e3, queue_ms,
             times.get("sight", 0.0) + times.get("experts", 0.0), times.get("fusion", 0.0),
         )  # fmt: skip
         self._engine.worker.note_queue_wait(max(0.0, message.begun_s - chunk.submitted_s) * 1e3)

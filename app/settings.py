@@ -38,7 +38,8 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=1, le=64)
     slots: int = Field(4, ge=1, le=256)
     """Streams that one worker translates at the same time."""
-    torch_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=512)
+    torch_threads: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 1) // 2), ge=1, le=512)
+    """Of all workers; half the cores, since decoders and the server need theirs, and threads that wait burn time."""
     worker_start_timeout_s: float = Field(300.0, gt=0)
     worker_stall_timeout_s: float = Field(60.0, gt=0)
     """A worker that answers nothing for so long while work waits is replaced."""

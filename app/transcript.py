@@ -52,7 +52,8 @@ class Transcript:
             "duration_ms": self.duration_ms,
             "text": self.text,
             "captions": [
-                caption.model_dump(exclude={"type", "rev", "is_final", "stability"}) for caption in self.captions
+                caption.model_dump(exclude={"type", "rev", "is_final", "stability", "newest_ms"})
+                for caption in self.captions
             ],
         }
 

@@ -54,6 +54,7 @@ def main(connection: Connection, config: WorkerConfig) -> None:
 def run(connection: Connection, config: WorkerConfig) -> None:
     """Loads the translator and serves until told to end, or until the server is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to handle
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded: idle threads must not spin
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     outlet = Outlet(connection)
     try:
