@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from models.locate import GRID_HEIGHT, GRID_WIDTH, PARTS, SMALL_HEIGHT, SMALL_WIDTH, Locator, LocatorConfig
 from models.training.boxes import Pool, grid_pool, how2sign_pool, webcam_pool
 from models.training.framing import Framing, reframe, relight_frame
-from models.training.loop import RUNS, Run, Schedule, learn
+from models.training.loop import RUNS, Run, Schedule, best_device, device_of, learn, moved
 from models.training.synthetic_frames import synthetic_pool
 
 BATCH = 32
@@ -65,13 +65,14 @@ class FrameBatches:
 
 def locate_loss(locator: nn.Module, batch: FrameBatch) -> tuple[Tensor, dict[str, float]]:
     """Penalty-reduced focal loss of the heat (Zhou et al. 2019, eq. 1) and L1 of place and log side around centres."""
-    maps = locator(batch.frames)
+    batch = moved(batch, device_of(locator))
+    maps = locator(batch.frames).float()
     seen = ~batch.boxes[..., 0].isnan()
     boxes = torch.nan_to_num(batch.boxes, nan=0.5)
     x, y = boxes[..., 0] * GRID_WIDTH, boxes[..., 1] * GRID_HEIGHT
     side = (boxes[..., 2] * GRID_HEIGHT).clamp(min=0.3)
-    dx = x[..., None, None] - torch.arange(GRID_WIDTH)
-    dy = y[..., None, None] - torch.arange(GRID_HEIGHT)[:, None]
+    dx = x[..., None, None] - torch.arange(GRID_WIDTH, device=x.device)
+    dy = y[..., None, None] - torch.arange(GRID_HEIGHT, device=x.device)[:, None]
     centre = (dx >= 0) & (dx < 1) & (dy >= 0) & (dy < 1) & seen[..., None, None]
     near = (dx - 0.5).abs().maximum((dy - 0.5).abs()) < 1.5
     spread = (0.17 * side).clamp(0.6, 2.0)[..., None, None]
@@ -93,21 +94,22 @@ def _focal(logits: Tensor, centre: Tensor, bell: Tensor, trust: Tensor) -> Tenso
 
 
 def train(
-    data: Path, out: Path, *, minutes: float, seed: int = 0, name: str = "locate", start: Path | None = None
-) -> dict[str, float]:
+    data: Path, out: Path, *, minutes: float, seed: int = 0, name: str = "locate", start: Path | None = None,
+    device: str | None = None,
+) -> dict[str, float]:  # fmt: skip
     """Trains, or goes on, for `minutes` in all; saves locate to `out`; returns what it finds in held-out videos.
     With `start` it begins from the weights in that folder, at a lower learning rate."""
     from models.checkpoint import load, save
     from models.evaluation.locate import evaluate_locator, held_out_clips
 
     locator = Locator(LocatorConfig()) if start is None else load(Locator, start, "locate")
-    run = Run(name, locator, seed, RUNS)
+    run = Run(name, locator, seed, RUNS, best_device(device))
     pools = {"how2sign": how2sign_pool(data), "webcam": webcam_pool(data), "grid": grid_pool(data)}
     pools["synthetic"] = synthetic_pool()
     print({kind: len(pool) for kind, pool in pools.items()}, flush=True)
     batches = FrameBatches(pools, seed + run.steps)
     schedule = Schedule(minutes, learning_rate=FRESH_RATE if start is None else LATER_RATE, weight_decay=0.02)
-    best = learn(run, schedule, iter(batches), locate_loss, log=lambda line: print(line, flush=True))
+    best = learn(run, schedule, iter(batches), locate_loss, log=lambda line: print(line, flush=True)).cpu()
     assert isinstance(best, Locator)
     save(best, best.config, out, "locate")
     return evaluate_locator(best, held_out_clips(data / "how2sign_clips"))
