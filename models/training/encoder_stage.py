@@ -43,7 +43,7 @@ def hand_loss(tasks: nn.Module, batch: HandBatch) -> tuple[Tensor, dict[str, Ten
     photographs, pictures = batch.sizes[0], batch.pictures * 2 - 1
     kept, partners = 1.0, torch.arange(len(pictures), device=pictures.device)
     if torch.rand(()) < MIXED_SHARE:
-        kept = float(torch.distributions.Beta(MIXED_BETA, MIXED_BETA).sample())  # type: ignore[no-untyped-call]
+        kept = float(torch.distributions.Beta(MIXED_BETA, MIXED_BETA).sample())
         partners[:photographs] = torch.randperm(photographs, device=pictures.device)
         pictures = kept * pictures + (1 - kept) * pictures[partners]
     embedding = tasks.encoder.embed(pictures)

@@ -7,7 +7,7 @@ batch is a gather. This file knows no picture.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.layout import MANUAL, MOUTH
+from models.training.loop import moved
 from models.vocabulary import BLANK, LETTERS, PHONEMES, Vocabulary, joint
 
 FloatArray = NDArray[np.float32]
@@ -119,10 +120,13 @@ class FeatureStore:
     def joined(stores: Sequence[FeatureStore]) -> FeatureStore:
         """One store of several, in their order."""
         lengths = torch.cat([store.lengths for store in stores])
+        manual, mouth, routes, symbols = (
+            torch.cat([getattr(store, name) for store in stores]) for name in ("manual", "mouth", "routes", "symbols")
+        )
         return FeatureStore(
-            *(torch.cat([getattr(store, name) for store in stores]) for name in ("manual", "mouth", "routes", "symbols")),
-            lengths.cumsum(0) - lengths, lengths, [row for store in stores for row in store.tokens],
-            [row for store in stores for row in store.phonemes], [text for store in stores for text in store.english],
+            manual, mouth, routes, symbols, lengths.cumsum(0) - lengths, lengths,
+            [row for store in stores for row in store.tokens], [row for store in stores for row in store.phonemes],
+            [text for store in stores for text in store.english],
         )  # fmt: skip
 
     def part(self, clips: Sequence[int]) -> FeatureStore:
@@ -137,8 +141,7 @@ class FeatureStore:
 
     def to(self, device: torch.device) -> FeatureStore:
         """The same with its tensors on a device."""
-        held = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **held)
+        return moved(self, device)
 
     def clip(self, number: int, targets: Targets) -> FeatureClip:
         """One clip, unpacked."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from models.training.loop import RUNS
+from models.training.photographs import decoded
 from models.training.seen_clips import POSE
 
 TEACHER = RUNS / "teacher"
@@ -40,12 +40,12 @@ def poses(world: Floats, right: NDArray[np.bool_]) -> Floats:
     return found
 
 
-def _unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-6)
+def _unit(vectors: Floats) -> Floats:
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-6), np.float32)
 
 
-def _angle(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDArray[np.floating]:
-    return np.arccos(np.clip((one * other).sum(-1), -1, 1))
+def _angle(one: Floats, other: Floats) -> Floats:
+    return np.asarray(np.arccos(np.clip((one * other).sum(-1), -1, 1)), np.float32)
 
 
 def of_photographs(paths: list[str], folder: Path = TEACHER) -> Floats:
@@ -81,17 +81,9 @@ def of_signing(folder: Path = TEACHER) -> TaughtHands:
         return TaughtHands(np.zeros((0, SIDE_PX, SIDE_PX, 3), np.uint8), np.zeros((0, POSE), np.float32))
     with np.load(file) as held:
         ends = np.cumsum(held["length"])
-        data, left = held["jpeg"].tobytes(), held["side"] == 1
+        jpegs, left = np.split(held["jpeg"], ends[:-1]), held["side"] == 1
         found = poses(held["world"].astype(np.float32), held["right"] < 0.5)
-    crops = np.stack(
-        [_decoded(data[end - size : end]) for end, size in zip(ends, np.diff(ends, prepend=0), strict=True)]
-    )
+    crops = np.stack([decoded(jpeg) for jpeg in jpegs])
     crops[left] = crops[left][:, :, ::-1]
     found[left] *= np.where(np.isin(np.arange(POSE), (0, 3)), -1, 1).astype(np.float32)
     return TaughtHands(crops, found)
-
-
-def _decoded(jpeg: bytes) -> NDArray[np.uint8]:
-    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    assert picture is not None, "the labels hold a crop that is no JPEG"
-    return np.ascontiguousarray(picture[:, :, ::-1], np.uint8)

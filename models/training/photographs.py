@@ -143,8 +143,16 @@ def cached_patches(data: Path, file: Path = RUNS / "patches.npz") -> tuple[Pixel
         np.savez(file, *(np.concatenate(kind) for kind in jpegs), *lengths)
     with np.load(file) as held:
         parts = [np.split(held[f"arr_{kind}"], np.cumsum(held[f"arr_{kind + 2}"])[:-1]) for kind in (0, 1)]
-    empty, hands = (np.stack([cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[:, :, ::-1] for jpeg in kind]) for kind in parts)
-    return empty.astype(np.uint8), hands.astype(np.uint8)
+    empty, hands = (np.stack([decoded(jpeg) for jpeg in kind]) for kind in parts)
+    return empty, hands
+
+
+def decoded(jpeg: Pixels) -> Pixels:
+    """RGB pixels of the bytes of a JPEG picture."""
+    picture = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+    if picture is None:
+        raise ValueError(f"expected a JPEG picture, got {len(jpeg)} bytes that are none: make the file anew")
+    return np.ascontiguousarray(picture[:, :, ::-1], np.uint8)
 
 
 def _empty_squares(
