@@ -1,4 +1,4 @@
-// Events to text: pure functions, without the page.
+// Events to text and elements: nothing here knows the socket.
 
 export function clock(ms) {
   const tenths = Math.floor(ms / 100);
@@ -11,14 +11,45 @@ export function certainty(confidence) {
   return confidence >= 0.5 ? "unsure" : "probably wrong";
 }
 
-export function note(caption) {
-  const percent = Math.round(100 * caption.confidence);
-  return `${clock(caption.start_ms)} · ${percent} %, ${certainty(caption.confidence)}${caption.is_final ? "" : " · still changing"}`;
+function tone(confidence) {
+  if (confidence >= 0.8) return "sure";
+  return confidence >= 0.5 ? "unsure" : "doubtful";
 }
 
-export function statusLine(status) {
-  const seen = status.signer_visible ? "signer in the picture" : "no signer in the picture";
-  return `${seen} · ${Math.round(status.lag_ms)} ms behind · ${status.frames_dropped} frames lost`;
+function note(caption) {
+  if (caption.withheld) return `${clock(caption.start_ms)} · withheld, too unsure`;
+  return `${clock(caption.start_ms)} · ${Math.round(100 * caption.confidence)} %, ${certainty(caption.confidence)}`;
+}
+
+export function meterLine(status) {
+  const lost = status.frames_dropped ? ` · ${status.frames_dropped} frames lost` : "";
+  return `${status.fps_effective.toFixed(0)} frames a second · ${(status.lag_ms / 1000).toFixed(1)} s waiting${lost}`;
+}
+
+function wordElement(word) {
+  const part = document.createElement("span");
+  part.className = `word ${tone(word.confidence)}`;
+  part.textContent = word.text;
+  part.title = `${Math.round(100 * word.confidence)} %, ${certainty(word.confidence)} (${word.source})`;
+  return part;
+}
+
+// The caption's text, each word in its tone where the words make up the text.
+export function spoken(caption) {
+  const words = caption.words || [];
+  if (words.map((word) => word.text).join(" ") !== caption.text) return [caption.text || "…"];
+  return words.flatMap((word, index) => (index ? [" ", wordElement(word)] : [wordElement(word)]));
+}
+
+// [text, note] of a caption, for the list or the draft below it.
+export function captionParts(caption) {
+  const text = document.createElement("div");
+  text.className = "text";
+  text.replaceChildren(...spoken(caption));
+  const small = document.createElement("div");
+  small.className = "small";
+  small.textContent = caption.is_final ? note(caption) : `${note(caption)} · still changing`;
+  return [text, small];
 }
 
 function stamp(ms, point) {
