@@ -172,8 +172,9 @@ class DrawnFolder:
     known: set[str] = field(default_factory=set)
 
     def new(self) -> list[MouthClip]:
+        """Clips that have come since; names that start with a dot are still being written."""
         paths = sorted(self.folder.glob("*.npz"), key=lambda path: path.name) if self.folder.is_dir() else []
-        fresh = [path for path in paths if path.name not in self.known and not path.name.endswith(".part.npz")]
+        fresh = [path for path in paths if path.name not in self.known and not path.name.startswith(".")]
         self.known |= {path.name for path in fresh}
         return drawn_clips(fresh)
 

@@ -218,7 +218,7 @@ def test_drawn_clips_are_read_once_and_silent_ones_left_out(tmp_path: Path) -> N
     (tmp_path / "clips").mkdir()
     write_drawn(tmp_path / "clips" / "1.npz", [["B", 400, 600], ["UW", 600, 800]])
     write_drawn(tmp_path / "clips" / "2.npz", [])
-    (tmp_path / "clips" / "3.part.npz").write_bytes(b"half")
+    (tmp_path / "clips" / ".3.npz").write_bytes(b"half")
     (clip,) = folder.new()
     assert clip.phonemes == ((VOCABULARY.encode(["B"])[0], 10.0, 15.0), (VOCABULARY.encode(["UW"])[0], 15.0, 20.0))
     assert folder.new() == []
