@@ -1,6 +1,6 @@
 """Embeddings of hand crops: the compact encoder trained here, or a DINOv2 backbone behind the same interface."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ LETTERS = 26
 
 @dataclass(frozen=True)
 class HandEncoderConfig:
-    """`backbone` is "compact", or the name or folder of a DINOv2 model for transformers."""
+    """`backbone` is "compact", one of SMALL, or the name or folder of a DINOv2 model for transformers."""
 
     backbone: str = "compact"
     width: int = HAND
@@ -102,6 +102,50 @@ class DinoBackbone(nn.Module):
         return token
 
 
+class PooledBackbone(nn.Module):
+    """A convolutional model of transformers: its pooled output."""
+
+    def __init__(self, model: nn.Module, outputs: int) -> None:
+        super().__init__()
+        self.model, self.outputs = model, outputs
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        pooled: Tensor = self.model(pixel_values=pictures).pooler_output.flatten(1)
+        return pooled
+
+
+def _tiny_dinov2(config: HandEncoderConfig) -> nn.Module:
+    from transformers import Dinov2Config, Dinov2Model
+
+    sizes = Dinov2Config(hidden_size=128, num_hidden_layers=6, num_attention_heads=4, image_size=HAND_SIZE, patch_size=8)
+    return DinoBackbone(replace(config, picture_px=HAND_SIZE), Dinov2Model(sizes))
+
+
+def _atto_convnext(config: HandEncoderConfig) -> nn.Module:
+    from transformers import ConvNextV2Config, ConvNextV2Model
+
+    del config
+    sizes = ConvNextV2Config(hidden_sizes=[40, 80, 160, 320], depths=[2, 2, 6, 2], image_size=HAND_SIZE, patch_size=2)
+    return PooledBackbone(ConvNextV2Model(sizes), 320)
+
+
+def _small_mobilenet(config: HandEncoderConfig) -> nn.Module:
+    from transformers import MobileNetV2Config, MobileNetV2Model
+
+    del config
+    return PooledBackbone(MobileNetV2Model(MobileNetV2Config(image_size=HAND_SIZE, depth_multiplier=0.75)), 1280)
+
+
+SMALL = {"dinov2-tiny": _tiny_dinov2, "convnextv2-atto": _atto_convnext, "mobilenetv2-0.75": _small_mobilenet}
+"""Small backbones of transformers, without weights of their own: what the compact one was compared with."""
+
+
+def _backbone(config: HandEncoderConfig, model: nn.Module | None) -> nn.Module:
+    if config.backbone == "compact":
+        return CompactBackbone(config)
+    return SMALL[config.backbone](config) if config.backbone in SMALL else DinoBackbone(config, model)
+
+
 def _pretrained(name: str) -> nn.Module:
     from transformers import Dinov2Model
 
@@ -120,9 +164,9 @@ class HandEncoder(nn.Module):
     def __init__(self, config: HandEncoderConfig, model: nn.Module | None = None) -> None:
         super().__init__()
         self.config = config
-        compact = config.backbone == "compact"
-        self.backbone = CompactBackbone(config) if compact else DinoBackbone(config, model)
-        self.project = nn.Linear(self.backbone.outputs, config.width)
+        backbone: Any = _backbone(config, model)
+        self.backbone = backbone
+        self.project = nn.Linear(int(backbone.outputs), config.width)
         self.norm = nn.BatchNorm1d(config.width, affine=False)
         self.dropout = nn.Dropout(config.dropout)
         self.symbols = nn.Linear(config.width, SYMBOLS)
