@@ -6,8 +6,9 @@ A noisy channel. The letters seen, each with its posterior p, came from a word w
                       a letter too many, log INSERTED + log (1 - p); a letter missed, log DELETED (double: DELETED_TWIN)
 
 K says which handshapes are taken for each other (fists A S T M N E, the two fingers of U V R K, ...). Words of the
-session's vocabulary, then those of a name list, compete with "it is what was seen", an unknown word whose prior falls
-with every letter. A word wins only by a clear posterior; else the letters stand, and the confidence says so.
+session's vocabulary, then those of a name list, then common words compete with "it is what was seen", an unknown word
+whose prior falls with every letter. A word wins only by a clear posterior; else the letters stand, and the confidence
+says so.
 
 Meets `refine` in the pipeline only.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -46,32 +47,62 @@ CONFUSED = (
 """Letters whose handshapes are taken for each other; a letter may stand in several groups."""
 
 SHARE_CONFUSED = 0.85
-INSERTED, DELETED, DELETED_TWIN = 0.02, 0.02, 0.25
+INSERTED, DELETED, DELETED_TWIN = 0.1, 0.03, 0.25
 LEAST, MOST = 0.03, 0.97
 """A CTC posterior is believed no further than this."""
-VOCABULARY_PRIOR, NAME_PRIOR, UNKNOWN_PRIOR, UNKNOWN_LETTER = 4.0, 1.0, 1.0, 0.6
-VOCABULARY_WINS, NAME_WINS = 0.6, 0.8
-CLEAR = 0.5
-"""A word as seen is written as a word ("Marla") from this confidence on, below it as letters ("MARLA")."""
+VOCABULARY_PRIOR, NAME_PRIOR, COMMON_PRIOR, UNKNOWN_PRIOR, UNKNOWN_LETTER = 10.0, 1.0, 0.02, 1.0, 0.3
+VOCABULARY_WINS, NAME_WINS, COMMON_WINS = 0.6, 0.7, 0.75
+SHORTENED = 9
+"""A longer word may be spelled by as many letters only, as the synthetic signer does."""
+SHORT = 5
+"""A word up to this long is aligned with what was seen when at most 2 letters stand in one of them alone (as after one
+mistake), a longer one at most 4; a common word is short up to SHORT + 2."""
+CLEAR = 0.6
+"""An unknown word is written as a word ("Marla") when the mean of its letters' posteriors is at least this, else as
+letters ("MARLA")."""
 
 Confusion = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
 class Verified:
-    """A spelled word as it shall be read, P(it is right), and whether it differs from the letters seen."""
+    """A spelled word as it shall be read, P(it is right), whether it differs from the letters seen, and whether a list
+    or the session's vocabulary has it."""
 
     text: str
     confidence: float
     corrected: bool
+    listed: bool = False
 
 
 @dataclass(frozen=True)
 class NameList:
-    """Names by their letters in capitals ("MARIA" -> "Maria"), and common words, which are only shown in lower case."""
+    """Names by their letters in capitals ("MARIA" -> "Maria"), and common words ("TABLE"), which are shown small."""
 
     names: Mapping[str, str] = field(default_factory=dict)
     common: frozenset[str] = frozenset()
+    _by_length: dict[int, list[tuple[int, int, str]]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+    """Length -> (which letters stand in it, how many may be astray, the word)."""
+
+    def __post_init__(self) -> None:
+        for words, short in ((self.names, SHORT), (self.common, SHORT + 2)):
+            for word in words:
+                for length in {len(word), min(len(word), SHORTENED)}:
+                    held = (_letters_in(word[:length]), 2 if length <= short else 4, word)
+                    self._by_length.setdefault(length, []).append(held)
+
+    def near(self, letters: str) -> set[str]:
+        """Listed words worth aligning with the letters seen: of like length, few letters astray."""
+        seen, count = _letters_in(letters), len(letters)
+        lengths = range(count - min(2, count // 3), count + min(2, count // 3 + 1) + 1)
+        return {
+            word
+            for length in lengths
+            for held, astray, word in self._by_length.get(length, ())
+            if (held ^ seen).bit_count() <= astray
+        }
 
     @staticmethod
     def read(path: Path = NAMES_FILE) -> NameList:
@@ -80,6 +111,14 @@ class NameList:
         words = [line for line in lines if line]
         names = {spelling(word): word for word in words if word != word.lower()}
         return NameList(names, frozenset(spelling(word) for word in words if word == word.lower()))
+
+
+def _letters_in(word: str) -> int:
+    """The letters of a word as bits."""
+    bits = 0
+    for letter in word:
+        bits |= 1 << LETTERS.index(letter)
+    return bits
 
 
 @lru_cache(maxsize=1)
@@ -160,44 +199,49 @@ def verify(
     score, text, wins = scores[best]
     share = math.exp(score - total)
     if best != letters and len(letters) > 1 and share >= wins:
-        return Verified(text, share, True)
+        return Verified(text, share, True, True)
     score, text, _ = scores[letters]
-    return _as_seen(letters, text, posteriors, math.exp(score - total), names)
+    return _as_seen(letters, text, posteriors, math.exp(score - total))
 
 
 def _scores(
     letters: str, posteriors: Sequence[float], vocabulary: Sequence[str], names: NameList, confusion: Confusion
 ) -> dict[str, tuple[float, str, float]]:
     """Candidates by their letters: (log prior + log likelihood, text, posterior from which it wins)."""
-    unknown = math.log(UNKNOWN_PRIOR) + len(letters) * math.log(UNKNOWN_LETTER)
-    candidates = {
-        key: (math.log(NAME_PRIOR), text, NAME_WINS) for key, text in names.names.items() if _near(key, letters)
-    }
+    candidates = {key: _listed(key, names) for key in names.near(letters)}
     listed = {key: text for text in vocabulary if (key := spelling(text))}
     candidates |= {key: (math.log(VOCABULARY_PRIOR), text, VOCABULARY_WINS) for key, text in listed.items()}
     scores = {
-        key: (prior + log_likelihood(letters, posteriors, key, confusion), text, wins)
+        key: (prior + _likelihood(letters, posteriors, key, confusion), text, wins)
         for key, (prior, text, wins) in candidates.items()
     }
     if letters not in scores:
+        unknown = math.log(UNKNOWN_PRIOR) + len(letters) * math.log(UNKNOWN_LETTER)
         scores[letters] = (unknown + log_likelihood(letters, posteriors, letters, confusion), "", 1.0)
     return scores
 
 
-def _near(word: str, letters: str) -> bool:
-    """Cheap test that a listed word is worth aligning: like length and at least half of the letters in common."""
-    return abs(len(word) - len(letters)) <= 2 and 2 * len(set(word) & set(letters)) >= len(set(word))
+def _listed(key: str, names: NameList) -> tuple[float, str, float]:
+    """Log prior, text and the posterior from which it wins."""
+    if key in names.names:
+        return math.log(NAME_PRIOR), names.names[key], NAME_WINS
+    return math.log(COMMON_PRIOR), key.lower(), COMMON_WINS
 
 
-def _as_seen(letters: str, text: str, posteriors: Sequence[float], share: float, names: NameList) -> Verified:
+def _likelihood(seen: str, posteriors: Sequence[float], word: str, confusion: Confusion) -> float:
+    whole = log_likelihood(seen, posteriors, word, confusion)
+    if len(word) <= SHORTENED:
+        return whole
+    return max(whole, log_likelihood(seen, posteriors, word[:SHORTENED], confusion))
+
+
+def _as_seen(letters: str, text: str, posteriors: Sequence[float], share: float) -> Verified:
     """`text` is the listed form of exactly these letters, empty when no list has them."""
-    clear = math.exp(sum(math.log(min(MOST, max(LEAST, p))) for p in posteriors) / len(posteriors))
-    confidence = share * clear
     if text:
-        return Verified(text, share, False)
-    if letters in names.common:
-        return Verified(letters.lower(), max(confidence, share * math.sqrt(clear)), False)
-    return Verified(letters.capitalize() if confidence >= CLEAR and letters.isalpha() else letters, confidence, False)
+        return Verified(text, share, False, True)
+    clear = math.exp(sum(math.log(min(MOST, max(LEAST, p))) for p in posteriors) / len(posteriors))
+    shown = letters.capitalize() if clear >= CLEAR and letters.isalpha() else letters
+    return Verified(shown, share * clear, False)
 
 
 def verified(token: Token, vocabulary: Sequence[str] = (), names: NameList | None = None) -> Verified:
@@ -209,3 +253,29 @@ def verified(token: Token, vocabulary: Sequence[str] = (), names: NameList | Non
 def show(token: Token, vocabulary: Sequence[str]) -> str:
     """A spelled token as it shall be read; what the refiner asks for when it fills its slots."""
     return verified(token, vocabulary).text
+
+
+def joined(tokens: Sequence[Token], vocabulary: Sequence[str] = (), names: NameList | None = None) -> tuple[Token, ...]:
+    """Spelled words that follow each other and are one listed word together, but not each by itself, as one."""
+    found: list[Token] = []
+    for token in tokens:
+        if found and found[-1].kind == token.kind == "fingerspelling":
+            whole = _together(found[-1], token)
+            if _better_together(found[-1], token, whole, vocabulary, names):
+                found[-1] = whole
+                continue
+        found.append(token)
+    return tuple(found)
+
+
+def _together(first: Token, second: Token) -> Token:
+    letters = first.letters + second.letters
+    posterior = sum(letters) / len(letters) if letters else min(first.posterior, second.posterior)
+    return replace(first, text=first.text + second.text, end_ms=second.end_ms, posterior=posterior, letters=letters)
+
+
+def _better_together(
+    first: Token, second: Token, whole: Token, vocabulary: Sequence[str], names: NameList | None
+) -> bool:
+    parts = [verified(part, vocabulary, names) for part in (first, second)]
+    return verified(whole, vocabulary, names).listed and not all(part.listed for part in parts)

@@ -1,7 +1,10 @@
-"""Gloss to text alone: BLEU-4 of the language model from clean glosses, without any video."""
+"""Gloss to text alone: BLEU-4 of the language model from glosses, clean or with errors like recognition's, without any video."""
 
 from __future__ import annotations
 
+import json
+import random
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -9,7 +12,9 @@ import numpy as np
 from sacrebleu.metrics.bleu import BLEU
 
 from models import names
+from models.evaluation.token_noise import Rates, noisy_tokens
 from models.hypothesis import Token
+from models.names import joined
 from models.prompts import Request
 from models.refine import Refiner
 from models.synthetic.sentences import from_grammar, is_held_out, real_sentences
@@ -20,6 +25,7 @@ Row = tuple[Sequence[str], str]
 """Tokens ("NAME", "#MARIA") and the English they stand for."""
 
 BATCH = 32
+RATES = (Rates(), Rates(0.0, 0.1), Rates(0.1, 0.1), Rates(0.2, 0.1), Rates(0.3, 0.1))
 
 
 def request_of(tokens: Iterable[str]) -> Request:
@@ -33,12 +39,17 @@ def request_of(tokens: Iterable[str]) -> Request:
 
 
 def write(refiner: Refiner, rows: Sequence[Row]) -> list[str]:
-    """The sentences of all rows, in batches of rows of like length."""
-    order = sorted(range(len(rows)), key=lambda index: len(rows[index][0]))
-    texts = [""] * len(rows)
+    """The sentences of all rows."""
+    return write_requests(refiner, [request_of(tokens) for tokens, _ in rows])
+
+
+def write_requests(refiner: Refiner, requests: Sequence[Request]) -> list[str]:
+    """The sentences of all requests, in batches of like length."""
+    order = sorted(range(len(requests)), key=lambda index: len(requests[index].tokens))
+    texts = [""] * len(requests)
     for start in range(0, len(order), BATCH):
         part = order[start : start + BATCH]
-        for index, refined in zip(part, refiner.refine([request_of(rows[i][0]) for i in part]), strict=True):
+        for index, refined in zip(part, refiner.refine([requests[i] for i in part]), strict=True):
             assert refined is not None, "without a deadline every row is written"
             texts[index] = refined.text
     return texts
@@ -101,11 +112,39 @@ def held_out_corpus(data: Path, name: str) -> list[Row]:
     return [(splits[name](gloss), clean_english(english)) for gloss, _, english in pairs]
 
 
-def evaluate_held_out(data: Path, folder: Path, *, limit: int = 400) -> dict[str, float]:
-    """BLEU-4 of the model in `folder` on held-out sentences of the grammar and of How2Sign."""
-    refiner = Refiner.load(folder, show=names.show)
-    sets = {"grammar": held_out_grammar(limit), "real": held_out_real(data, limit)}
-    figures = {}
-    for name, rows in sets.items():
-        figures[f"{name}_bleu4"] = float(bleu(write(refiner, rows), [english for _, english in rows])["bleu4"])
+def keep_held_out(folder: Path, data: Path | None, count: int = 300) -> None:
+    """Writes `folder`/held_out.json: rows of the grammar and, from `data`, of How2Sign, for machines without the corpora."""
+    held = {"grammar": held_out_grammar(count), "real": held_out_real(data, count) if data else []}
+    (folder / "held_out.json").write_text(json.dumps(held) + "\n", encoding="utf-8")
+
+
+def held_out_figures(refiner: Refiner, folder: Path, *, limit: int = 300) -> dict[str, float]:
+    """BLEU-4 on `folder`/held_out.json: the grammar with every one of RATES, How2Sign with clean glosses."""
+    held = json.loads((folder / "held_out.json").read_text(encoding="utf-8"))
+    figures = noise_figures(refiner, held["grammar"][:limit])
+    if rows := held["real"][:limit]:
+        figures["real_bleu4"] = float(bleu(write(refiner, rows), [english for _, english in rows])["bleu4"])
     return figures
+
+
+def noise_figures(refiner: Refiner, rows: Sequence[Row], rates: Sequence[Rates] = RATES) -> dict[str, float]:
+    """BLEU-4 by the share of wrong tokens and letters."""
+    figures: dict[str, float] = {}
+    for rate in rates:
+        rng = random.Random(0)
+        requests = [Request(joined(noisy_tokens(tokens, rate, rng))) for tokens, _ in rows]
+        score = bleu(write_requests(refiner, requests), [english for _, english in rows])["bleu4"]
+        figures[f"grammar_bleu4_tokens{rate.tokens:.0%}_letters{rate.letters:.0%}"] = float(score)
+    return figures
+
+
+def evaluate_held_out(data: Path, folder: Path, *, limit: int = 300) -> dict[str, float]:
+    """BLEU-4 of the model in `folder` on held-out sentences of the grammar, clean and with noise, and of How2Sign."""
+    refiner = Refiner.load(folder, show=names.show)
+    rows = held_out_real(data, limit)
+    real = bleu(write(refiner, rows), [english for _, english in rows])["bleu4"]
+    return {**noise_figures(refiner, held_out_grammar(limit)), "real_bleu4": float(real)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(evaluate_held_out(Path(sys.argv[1]), Path(sys.argv[2])), indent=1))

@@ -21,6 +21,7 @@ from models.synthetic import lexicon
 GRAMMAR = Path(__file__).with_name("grammar.toml")
 HELD_OUT_SHARE = 0.05
 HELD_OUT_NAMES = 5  # every fifth name, by hash
+HELD_OUT_TRIES = 60  # of a template, a twentieth of whose sentences are held out
 LONGEST_SPELLED = 9
 
 DROPPED = frozenset(
@@ -135,15 +136,21 @@ def _grammar() -> tuple[list[str], dict[str, list[str]]]:
 
 
 def from_grammar(rng: np.random.Generator, held_out: bool = False) -> Sentence:
-    """A sentence of the grammar, from the training or the held-out part."""
+    """A sentence of the grammar, from the training or the held-out part.
+
+    Of the held-out part every template that has a sentence there is as likely as any other: a template without slots
+    would else stand for a tenth of it each.
+    """
     templates, lists = _grammar()
     while True:
         template = templates[int(rng.integers(len(templates)))]
-        english = re.sub(r"\{([a-z]+?)2?\}", lambda match: _choice(rng, match[1], lists[match[1]], held_out), template)
-        english = english[0].upper() + english[1:]
-        if is_held_out(english) == held_out or (held_out and "{" not in template and rng.random() < 0.02):
-            tokens = english_to_glosses(english)
-            if tokens and (is_held_out(english) == held_out):
+        for _ in range(HELD_OUT_TRIES if held_out else 1):
+            english = re.sub(
+                r"\{([a-z]+?)2?\}", lambda match: _choice(rng, match[1], lists[match[1]], held_out), template
+            )
+            english = english[0].upper() + english[1:]
+            tokens = english_to_glosses(english) if is_held_out(english) == held_out else ()
+            if tokens:
                 return Sentence(english, tokens)
 
 

@@ -7,35 +7,44 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
 
-from models.evaluation.gloss2text import evaluate_held_out
+from models.evaluation.gloss2text import held_out_figures, keep_held_out
 from models.lexemes import FUNCTION_WORDS, Lexemes, bare, stem
-from models.prompts import END, PAD, SPECIAL, prompt
-from models.training.loop import RUNS, Run, Schedule, learn
-from models.training.text_pairs import Corpora, Mix, Pair, mixed
+from models.names import show
+from models.prompts import END, PAD, SPECIAL, lower_start, prompt
+from models.refine import Refiner
+from models.synthetic.sentences import from_grammar
+from models.training.language_pool import IGNORED, Batch, Noise, Pool, pool_of
+from models.training.language_pool import batches as draw
+from models.training.loop import RUNS, Run, Schedule, best_device, device_of, learn, moved
+from models.training.text_pairs import Corpora, Pair, grammar_pairs, swapped
 
-IGNORED = -100
+PAIRS = RUNS / "language_pairs"
+GRAMMAR_DRAWS = 150_000
+ROWS, ROWS_ON_GPU = 48, 384
 
 
 @dataclass(frozen=True)
 class Size:
-    """Five million parameters, 10 MB in bf16; embeddings are shared between input and output."""
+    """Six million parameters, 12 MB in bf16; embeddings are shared between input and output."""
 
     vocabulary: int = 4000
     width: int = 256
-    inner: int = 640
-    layers: int = 5
+    inner: int = 768
+    layers: int = 6
     heads: int = 4
     positions: int = 512
 
@@ -54,15 +63,6 @@ class Size:
             bos_token_id=None,
             rms_norm_eps=1e-5,
         )
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Ids, mask and labels (rows, pieces), padded on the right; labels are IGNORED outside the English."""
-
-    ids: Tensor
-    mask: Tensor
-    labels: Tensor
 
 
 def train_tokenizer(pairs: Iterable[Pair], size: int) -> PreTrainedTokenizerFast:
@@ -94,13 +94,11 @@ def collate(rows: Sequence[tuple[list[int], list[int]]], pad: int) -> Batch:
     width = max(len(before) + len(after) for before, after in rows)
     ids = torch.full((len(rows), width), pad)
     labels = torch.full((len(rows), width), IGNORED)
-    mask = torch.zeros(len(rows), width, dtype=torch.long)
     for row, (before, after) in enumerate(rows):
         length = len(before) + len(after)
         ids[row, :length] = torch.tensor(before + after)
         labels[row, len(before) : length] = torch.tensor(after)
-        mask[row, :length] = 1
-    return Batch(ids, mask, labels)
+    return Batch(ids, labels)
 
 
 def batches(
@@ -118,14 +116,18 @@ def batches(
 
 
 def loss_of(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-    """Cross-entropy (nats a piece); logits are computed for the pieces of the English alone."""
+    """Cross-entropy (nats a piece); logits are computed for the pieces of the English alone.
+
+    Rows are padded on the right, so a causal model needs no mask: what is real never sees the padding.
+    """
     llama = cast(LlamaForCausalLM, module)
     base = llama.get_base_model() if hasattr(llama, "get_base_model") else llama
-    hidden = base.model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).last_hidden_state
+    batch = moved(batch, device_of(module))
+    hidden = base.model(input_ids=batch.ids, use_cache=False).last_hidden_state
     wanted = batch.labels[:, 1:]
     asked = wanted != IGNORED
     logits = base.lm_head(hidden[:, :-1][asked])
-    return nn.functional.cross_entropy(logits, wanted[asked]), {}
+    return nn.functional.cross_entropy(logits.float(), wanted[asked]), {}
 
 
 def count_lexemes(pairs: Iterable[Pair], proper: frozenset[str], least: int = 3) -> Lexemes:
@@ -157,35 +159,91 @@ def count_lexemes(pairs: Iterable[Pair], proper: frozenset[str], least: int = 3)
     return Lexemes({gloss: frozenset(words) for gloss, words in found.items()}, proper)
 
 
-def train(
-    data: Path, out: Path, *, minutes: float = 40.0, seed: int = 0, permissive_only: bool = False
-) -> dict[str, float]:
-    """Trains into `out`/llm (transformers' files in bf16, words.json); resumes from runs/language.ckpt."""
-    torch.set_num_threads(1)
+@dataclass(frozen=True)
+class Shares:
+    """Shares of a batch; they need not sum to one."""
+
+    grammar: float = 0.5
+    swapped: float = 0.1
+    lexicon: float = 0.22
+    """How2Sign sentences that the lexicon nearly covers: at most two spelled words."""
+    how2sign: float = 0.06
+    """The others, with common words that have no sign as glosses of their own."""
+    ncslgr: float = 0.05
+    aslg: float = 0.07
+
+
+def prepare(data: Path, folder: Path = PAIRS, *, seed: int = 0, permissive_only: bool = False) -> dict[str, float]:
+    """Writes all that training needs into `folder`: pairs.npz, a tokenizer, words.json, held_out.json.
+
+    `folder` can go where `data` cannot; it is a few megabytes.
+    """
     corpora = Corpora.read(data, permissive_only=permissive_only)
-    folder = RUNS / "language_tokenizer"
-    if (folder / "tokenizer.json").is_file() and (RUNS / "language.ckpt").is_file():
-        tokenizer = cast(PreTrainedTokenizerFast, PreTrainedTokenizerFast.from_pretrained(folder))
-    else:
-        tokenizer = train_tokenizer(islice(mixed(corpora, Mix(), seed + 1), 40_000), Size().vocabulary)
-        tokenizer.save_pretrained(folder)
+    sources = _sources(corpora, seed)
+    pairs = [(pair, share * count / sum(held.values())) for share, held in sources for pair, count in held.items()]
+    sample = random.Random(seed).choices([pair for pair, _ in pairs], [weight for _, weight in pairs], k=60_000)
+    told = [from_grammar(np.random.default_rng([seed, place])).english for place in range(3000)]
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = train_tokenizer(
+        [*sample, *(Pair(lower_start(text, corpora.proper), "") for text in told)], Size().vocabulary
+    )
+    tokenizer.save_pretrained(folder)
+    pool = pool_of(sources, [lower_start(text, corpora.proper) for text in told], tokenizer, seed)
+    pool.save(folder / "pairs.npz")
+    foreign = set(corpora.aslg)  # its glosses are not the lexicon's
+    count_lexemes((pair for pair in sample if pair not in foreign), corpora.proper).save(folder / "words.json")
+    keep_held_out(folder, None if permissive_only else data)
+    return {"pairs": float(len(pool.glosses)), "pieces": float(len(tokenizer))}
+
+
+def _sources(corpora: Corpora, seed: int) -> list[tuple[float, Counter[Pair]]]:
+    """Shares and pairs; the grammar's own are drawn often enough to hold nearly all that it can say."""
+    drawn = list(islice(grammar_pairs(np.random.default_rng(seed), corpora.proper), GRAMMAR_DRAWS))
+    swaps = swapped(drawn, random.Random(seed))
+    held = {"grammar": drawn, "swapped": swaps, "lexicon": corpora.lexicon, "how2sign": corpora.how2sign,
+            "ncslgr": corpora.ncslgr, "aslg": corpora.aslg}  # fmt: skip
+    return [(share, Counter(held[name])) for name, share in asdict(Shares()).items() if held[name]]
+
+
+def train(
+    data: Path, out: Path, *, minutes: float = 40.0, seed: int = 0, permissive_only: bool = False,
+    device: str | torch.device | None = None, size: Size | None = None,
+) -> dict[str, float]:  # fmt: skip
+    """Trains into `out`/llm (transformers' files in bf16, words.json); resumes from runs/language.ckpt.
+
+    Pairs are read from runs/language_pairs, which `prepare` makes of `data` where it is missing. The model as it stands
+    is written and measured with every save.
+    """
+    if not (PAIRS / "held_out.json").is_file():
+        prepare(data, PAIRS, seed=seed, permissive_only=permissive_only)
+    where = best_device(device)
+    tokenizer = cast(PreTrainedTokenizerFast, PreTrainedTokenizerFast.from_pretrained(PAIRS))
+    lexemes = Lexemes.load(PAIRS / "words.json")
     torch.manual_seed(seed)
-    run = Run("language", LlamaForCausalLM(Size().config(tokenizer)), seed, RUNS)
-    stream = batches(mixed(corpora, Mix(), seed + run.steps), tokenizer, 48, seed)
-    schedule = Schedule(minutes, learning_rate=2e-3, weight_decay=0.05, warmup_minutes=1.0, average_decay=0.995)
-    module = learn(run, schedule, stream, loss_of)
-    lexemes = count_lexemes(islice(mixed(corpora, Mix(aslg=0), seed + 2), 60_000), corpora.proper)
+    run = Run("language", LlamaForCausalLM((size or Size()).config(tokenizer)), seed, RUNS, where)
+    pool = Pool.load(PAIRS / "pairs.npz").to(where)
+    stream = draw(pool, ROWS_ON_GPU if where.type == "cuda" else ROWS, Noise())
+
+    def watch(run: Run) -> None:
+        save(cast(LlamaForCausalLM, run.average), tokenizer, lexemes, out / "llm")
+        refiner = Refiner(cast(LlamaForCausalLM, run.average), tokenizer, lexemes, show)
+        print(f"language {run.spent_s / 60:.1f} min, step {run.steps}:", held_out_figures(refiner, PAIRS, limit=60))
+
+    warmup = min(1.0, minutes / 20)
+    schedule = Schedule(minutes, learning_rate=2e-3, weight_decay=0.05, warmup_minutes=warmup, average_decay=0.995)
+    module = learn(run, schedule, stream, loss_of, watch=watch)
     save(cast(LlamaForCausalLM, module), tokenizer, lexemes, out / "llm")
-    return evaluate_held_out(data, out / "llm", limit=400)
+    return held_out_figures(Refiner.load(out / "llm", show=show), PAIRS, limit=300)
 
 
 def save(module: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, lexemes: Lexemes, folder: Path) -> None:
     """Replaces the folder; weights in bf16, on a copy, so that the module can go on in fp32."""
+    disable_progress_bar()
     fresh = folder.with_name(folder.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     half = LlamaForCausalLM(module.config)
-    half.load_state_dict(module.state_dict())
+    half.load_state_dict({name: value.detach().cpu() for name, value in module.state_dict().items()})
     half.to(torch.bfloat16).save_pretrained(fresh)
     tokenizer.save_pretrained(fresh)
     lexemes.save(fresh / "words.json")

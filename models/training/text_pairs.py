@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import random
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from models.prompts import SLOTS, gloss_text, lower_start
+from models.prompts import SLOTS, gloss_text, lower_start, sentence_case
+from models.synthetic.lexicon import LEXICON
 from models.synthetic.sentences import LONGEST_SPELLED, english_to_glosses, from_grammar, is_held_out
 from models.training.gloss_corpora import aslg_tokens, clean_english, ncslgr_rows
 
@@ -32,19 +35,6 @@ class Pair:
     gloss: str
     english: str
     context: str = ""
-
-
-@dataclass(frozen=True)
-class Mix:
-    """Shares of a batch; they need not sum to one."""
-
-    grammar: float = 0.45
-    lexicon: float = 0.27
-    """How2Sign sentences that the lexicon nearly covers: at most two spelled words."""
-    how2sign: float = 0.08
-    """The others, with common words that have no sign as glosses of their own."""
-    ncslgr: float = 0.06
-    aslg: float = 0.14
 
 
 @dataclass(frozen=True)
@@ -171,37 +161,33 @@ def grammar_pairs(rng: np.random.Generator, proper: frozenset[str]) -> Iterator[
             yield pair
 
 
-def mixed(corpora: Corpora, mix: Mix, seed: int) -> Iterator[Pair]:
-    """Endless training pairs in the shares of `mix` (of the corpora that are there), with noise on the gloss side."""
-    rng = random.Random(seed)
-    grammar = grammar_pairs(np.random.default_rng(seed), corpora.proper)
-    names = [name for name in ("lexicon", "how2sign", "ncslgr", "aslg") if getattr(corpora, name)]
-    weights = [mix.grammar, *(getattr(mix, name) for name in names)]
-    glosses = _inventory(corpora, grammar)
-    while True:
-        name = rng.choices(["grammar", *names], weights)[0]
-        pair = next(grammar) if name == "grammar" else rng.choice(getattr(corpora, name))
-        if rng.random() < 0.8:
-            pair = replace(pair, context="")
-        yield noisy(pair, glosses, rng) if rng.random() < 0.35 else pair
+def swapped(pairs: Sequence[Pair], rng: random.Random) -> list[Pair]:
+    """Pairs with one lemma exchanged for another of the same part of the lexicon on both sides ("close it" -> "open it"),
+    so that what is signed is said even in a sentence that the grammar never makes; nothing that is held out."""
+    parts = _parts()
+    found = (_exchanged(pair, parts, rng) for pair in pairs)
+    return [pair for pair in found if pair is not None and not is_held_out(sentence_case(pair.english))]
 
 
-def _inventory(corpora: Corpora, grammar: Iterator[Pair]) -> list[str]:
-    """Glosses that may be mistaken for each other, as often as they are signed."""
-    pairs = [next(grammar) for _ in range(500)] + list(corpora.lexicon[:5000])
-    return [gloss for pair in pairs for gloss in pair.gloss.split() if not gloss.startswith("<")]
+@lru_cache(maxsize=1)
+def _parts() -> dict[str, tuple[str, ...]]:
+    """Lemma -> all lemmas of its section of the lexicon; a lemma is a gloss that is its own English."""
+    sections = tomllib.loads(LEXICON.read_text(encoding="utf-8"))
+    parts: dict[str, tuple[str, ...]] = {}
+    for entries in sections.values():
+        lemmas = tuple(
+            gloss.lower() for gloss, sign in entries.items() if gloss.lower() == sign["english"].split(",")[0]
+        )
+        parts |= dict.fromkeys(lemmas, lemmas)
+    return parts
 
 
-def noisy(pair: Pair, glosses: Sequence[str], rng: random.Random, rate: float = 0.13) -> Pair:
-    """What recognition does to glosses: some dropped, mistaken for another or repeated; slots stay, at times twice."""
-    kept: list[str] = []
-    for gloss in pair.gloss.split():
-        if rng.random() >= rate:
-            kept.append(gloss)
-            continue
-        fault, is_slot = rng.random(), gloss.startswith("<")
-        if fault < 0.2:
-            kept += [gloss] if is_slot else [gloss, gloss]
-        elif fault < 0.55 or is_slot:
-            kept.append(gloss if is_slot else rng.choice(glosses))
-    return replace(pair, gloss=" ".join(kept)) if kept else pair
+def _exchanged(pair: Pair, parts: dict[str, tuple[str, ...]], rng: random.Random) -> Pair | None:
+    glosses, words = pair.gloss.split(), re.findall(r"[\w'<>]+", pair.english)
+    fit = [gloss for gloss in glosses if gloss in parts and glosses.count(gloss) == words.count(gloss) == 1]
+    if not fit:
+        return None
+    old = rng.choice(fit)
+    new = rng.choice(parts[old])
+    gloss = " ".join(new if one == old else one for one in glosses)
+    return replace(pair, gloss=gloss, english=re.sub(rf"(?<![\w'<]){old}(?![\w'>])", new, pair.english))

@@ -10,6 +10,7 @@ from models.hypothesis import Token
 from models.names import (
     NameList,
     default_confusion,
+    joined,
     learned_confusion,
     log_likelihood,
     show,
@@ -22,9 +23,10 @@ NAMES = NameList({"MARIA": "Maria", "MARCO": "Marco", "ANNA": "Anna", "EMMA": "E
 
 
 def test_clear_letters_stay_whatever_the_lists_say() -> None:
-    seen = verify("MARLA", [0.95] * 5, ("Maria",), NAMES)
-    assert (seen.text, seen.corrected) == ("Marla", False)
+    seen = verify("MARLA", [0.95] * 5, (), NAMES)
+    assert (seen.text, seen.corrected, seen.listed) == ("Marla", False, False)
     assert seen.confidence > 0.5
+    assert verify("MARLA", [0.95] * 5, ("Maria",), NAMES).text == "Marla"
 
 
 def test_a_confused_handshape_is_mended_by_the_sessions_vocabulary() -> None:
@@ -39,7 +41,7 @@ def test_a_word_of_the_vocabulary_keeps_its_case() -> None:
 
 
 def test_the_name_list_needs_more_evidence_than_the_vocabulary() -> None:
-    letters, posteriors = "NARIA", [0.8, 0.9, 0.9, 0.9, 0.9]
+    letters, posteriors = "NARIA", [0.97] * 5
     assert verify(letters, posteriors, ("Maria",), NameList()).corrected
     assert not verify(letters, posteriors, (), NAMES).corrected
 
@@ -62,9 +64,35 @@ def test_a_double_letter_seen_once_is_the_same_name() -> None:
     assert double > log_likelihood("EMA", [0.9] * 3, "EMTA")
 
 
-def test_common_words_are_shown_small_and_never_corrected_to() -> None:
+def test_common_words_are_shown_small_and_corrected_to_on_stronger_evidence_than_a_name() -> None:
     assert verify("TABLE", [0.9] * 5, (), NAMES).text == "table"
-    assert verify("TABLF", [0.5] * 5, (), NAMES).text == "TABLF"
+    twins = NameList({"TABLA": "Tabla"}), NameList({}, frozenset({"TABLA"}))
+    name, common = (verify("TABLE", [0.97] * 5, (), names) for names in twins)
+    assert (name.corrected, common.corrected) == (False, False)
+    name, common = (verify("TABLE", [0.9, 0.9, 0.9, 0.9, 0.7], (), names) for names in twins)
+    assert (name.text, common.text) == ("Tabla", "Table")
+    name, common = (verify("TABLE", [0.9, 0.9, 0.9, 0.9, 0.2], (), names) for names in twins)
+    assert (name.text, common.text) == ("Tabla", "tabla")
+
+
+def test_a_long_name_is_known_by_its_first_nine_letters() -> None:
+    long = NameList({"JACQUELINE": "Jacqueline"})
+    assert verify("JACQUELIN", [0.9] * 9, (), long).text == "Jacqueline"
+    assert verify("JACOUELIN", [0.9] * 9, (), long).text == "Jacqueline"
+
+
+def test_a_word_cut_in_two_is_joined_when_only_the_whole_is_listed() -> None:
+    def word(text: str, start_ms: int) -> Token:
+        return Token(text, "fingerspelling", start_ms, start_ms + 400, 0.9, (0.9,) * len(text))
+
+    me = Token("ME", "sign", 0, 400, 0.9)
+    [same, name] = joined([me, word("MAR", 500), word("IA", 2000)], (), NAMES)
+    assert same == me
+    assert (name.text, name.start_ms, name.end_ms, len(name.letters)) == ("MARIA", 500, 2400, 5)
+    apart = (word("ANNA", 0), word("MARIA", 2000))
+    assert joined(apart, (), NAMES) == apart
+    assert len(joined([word("MAR", 0), me, word("IA", 2000)], (), NAMES)) == 3
+    assert len(joined([word("XQ", 0), word("ZV", 900)], (), NAMES)) == 2
 
 
 def test_numbers_and_empty_words_pass() -> None:

@@ -12,7 +12,7 @@ import pytest
 from models.synthetic.sentences import is_held_out
 from models.training.gloss_corpora import aslg_tokens, clean_english, ncslgr_rows, ncslgr_tokens
 from models.training.language_stage import batches, count_lexemes, encode, train_tokenizer
-from models.training.text_pairs import Corpora, Mix, Pair, grammar_pairs, mixed, noisy, pair_of, proper_words
+from models.training.text_pairs import Corpora, Pair, grammar_pairs, pair_of, proper_words, swapped
 
 
 def test_spelled_words_become_slots_on_both_sides() -> None:
@@ -34,14 +34,14 @@ def test_capitals_that_always_stand_are_proper() -> None:
     assert proper_words(["On Monday we go to the Go club.", "We go Monday."]) == {"Monday"}
 
 
-def test_noise_never_loses_a_name_and_keeps_the_english() -> None:
-    rng = random.Random(0)
-    pair = Pair("me name <fs1> and he name <fs2>", "x")
-    changed = [noisy(pair, ["zebra"], rng, rate=0.5) for _ in range(200)]
-    assert all({"<fs1>", "<fs2>"} <= set(one.gloss.split()) and one.english == "x" for one in changed)
-    assert len({one.gloss for one in changed}) > 20
-    share = np.mean([one.gloss != pair.gloss for one in (noisy(pair, ["zebra"], rng) for _ in range(300))])
-    assert 0.3 < share < 0.9
+def test_a_lemma_is_exchanged_on_both_sides_and_nothing_held_out_comes_of_it() -> None:
+    pairs = [Pair("close it again", "close it again."), Pair("<fs1> like dance", "<fs1> likes to dance.")] * 200
+    found = set(swapped(pairs, random.Random(0)))
+    assert len(found) > 20
+    assert not any(is_held_out(pair.english[0].upper() + pair.english[1:]) for pair in found)
+    for pair in found - set(pairs):
+        [new] = set(pair.gloss.split()) - {"close", "it", "again", "<fs1>", "like", "dance"} or {""}
+        assert new in pair.english
 
 
 def test_ncslgr_notation_is_read() -> None:
@@ -80,7 +80,7 @@ def test_the_corpora_hold_nothing_that_is_held_out(tmp_path: Path) -> None:
 def test_permissive_pairs_need_no_files() -> None:
     corpora = Corpora.read(Path("nowhere"), permissive_only=True)
     assert not (corpora.lexicon or corpora.how2sign or corpora.ncslgr or corpora.aslg)
-    pairs = list(islice(mixed(corpora, Mix(), seed=0), 50))
+    pairs = list(islice(grammar_pairs(np.random.default_rng(0), corpora.proper), 50))
     assert len({pair.english for pair in pairs}) > 30
     assert not any("Maria" in pair.english for pair in pairs)
 
@@ -92,10 +92,10 @@ def test_the_loss_is_on_the_english_alone() -> None:
     assert tokenizer.convert_ids_to_tokens(before)[-1] == "<english>"
     assert tokenizer.decode(after).replace("<fs1>", " <fs1>") == " my name is <fs1>.</s>"
     batch = next(batches(iter(pairs), tokenizer, 4, seed=0, pool=2))
-    assert batch.ids.shape == batch.labels.shape == batch.mask.shape
+    assert batch.ids.shape == batch.labels.shape
     first = batch.labels[0] != -100
     assert (batch.labels[0][first] == batch.ids[0][first]).all()
-    assert 0 < first.sum() < batch.mask[0].sum()
+    assert 0 < first.sum() < (batch.ids[0] != tokenizer.pad_token_id).sum()
 
 
 def test_words_are_counted_with_their_glosses() -> None:
