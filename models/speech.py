@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from models import names
 from models.confidence import Calibrator, caption_features, word_features
@@ -44,7 +44,8 @@ class Speaker:
         context: Sequence[str] = (),
         deadline_s: float | None = None,
     ) -> list[Explained]:
-        """`refine`, with the features of every confidence."""
+        """`refine`, with the features of every confidence; spelled words that were cut in two are read as one."""
+        hypotheses = [_joined(h, vocabulary) for h in hypotheses]
         requests = [Request(tuple(h.tokens), tuple(vocabulary), tuple(context)) for h in hypotheses]
         written: list[Refined | None] = [None] * len(requests)
         if self.refiner is not None:
@@ -53,7 +54,7 @@ class Speaker:
 
     def draft(self, hypothesis: Hypothesis, vocabulary: Sequence[str] = ()) -> Caption:
         """The tokens as readable text."""
-        return self._caption(hypothesis, None, vocabulary).caption
+        return self._caption(_joined(hypothesis, vocabulary), None, vocabulary).caption
 
     def _caption(self, hypothesis: Hypothesis, refined: Refined | None, vocabulary: Sequence[str]) -> Explained:
         tokens = enumerate(hypothesis.tokens)
@@ -72,6 +73,10 @@ class Speaker:
             for word, share in zip(words, confidences, strict=True)
         )
         return Explained(Caption(text, said, whole), asdict(features), tuple(asdict(row) for row in each))
+
+
+def _joined(hypothesis: Hypothesis, vocabulary: Sequence[str]) -> Hypothesis:
+    return replace(hypothesis, tokens=names.joined(hypothesis.tokens, vocabulary))
 
 
 def _draft_words(hypothesis: Hypothesis, vocabulary: Sequence[str]) -> tuple[RefinedWord, ...]:

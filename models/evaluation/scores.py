@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from difflib import SequenceMatcher
 
 from sacrebleu.metrics.bleu import BLEU
 
@@ -44,3 +45,23 @@ def bleu(found: list[str], truth: list[str], *, lowercase: bool = False) -> tupl
     metric = BLEU(lowercase=lowercase)
     score = metric.corpus_score(found, [truth])
     return float(score.score), str(metric.get_signature())
+
+
+def plain_words(text: str) -> list[str]:
+    """The words of a text without case and punctuation: what a reader compares."""
+    words = (word.strip('.,?!;:"()[]').lower() for word in text.split())
+    return [word for word in words if word]
+
+
+def words_right(found: Sequence[str], truth: str) -> list[bool]:
+    """Of the words of a caption, which stand in the truth at their place (by the longest matching blocks)."""
+    shown = [word.strip('.,?!;:"()[]').lower() for word in found]
+    right = [False] * len(shown)
+    for block in SequenceMatcher(None, shown, plain_words(truth), autojunk=False).get_matching_blocks():
+        right[block.a : block.a + block.size] = [True] * block.size
+    return right
+
+
+def caption_right(found: str, truth: str) -> bool:
+    """A caption is right when it has the words of the truth, all and in order; case and punctuation do not count."""
+    return plain_words(found) == plain_words(truth)
