@@ -225,15 +225,18 @@ def train(
     stream = draw(pool, ROWS_ON_GPU if where.type == "cuda" else ROWS, Noise())
 
     def watch(run: Run) -> None:
-        save(cast(LlamaForCausalLM, run.average), tokenizer, lexemes, out / "llm")
-        refiner = Refiner(cast(LlamaForCausalLM, run.average), tokenizer, lexemes, show)
-        print(f"language {run.spent_s / 60:.1f} min, step {run.steps}:", held_out_figures(refiner, PAIRS, limit=60))
+        refiner = kept(run.average)
+        print(f"language {run.spent_s / 60:.1f} min, step {run.steps}: {held_out_figures(refiner, PAIRS, limit=40)}")
+
+    def kept(module: nn.Module) -> Refiner:
+        llama = cast(LlamaForCausalLM, module)
+        save(llama, tokenizer, lexemes, out / "llm")
+        return Refiner(llama, tokenizer, lexemes, show)
 
     warmup = min(1.0, minutes / 20)
     schedule = Schedule(minutes, learning_rate=2e-3, weight_decay=0.05, warmup_minutes=warmup, average_decay=0.995)
     module = learn(run, schedule, stream, loss_of, watch=watch)
-    save(cast(LlamaForCausalLM, module), tokenizer, lexemes, out / "llm")
-    return held_out_figures(Refiner.load(out / "llm", show=show), PAIRS, limit=300)
+    return held_out_figures(kept(module), PAIRS, limit=300 if where.type == "cuda" else 100)
 
 
 def save(module: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, lexemes: Lexemes, folder: Path) -> None:
