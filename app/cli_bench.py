@@ -50,9 +50,12 @@ def live(
     """
     if not file.is_file():
         raise CliError(f"{file} is no file; make one with: signbind synth 'my name is Maria' -o {file}.")
+    from app.cli_doctor import free_port as port_finding
     from app.cli_recipes import show
     from app.client_media import MediaError
 
+    if port and (taken := port_finding("127.0.0.1", port)).level != "ok":
+        raise CliError(f"{taken.text}.")
     try:
         pieces = filmed(file, seconds)
         with running_server(port or free_port(), checkpoint) as (server, url):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
+import os
 import platform
 import socket
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 Level = Literal["ok", "note", "missing"]
 
@@ -31,20 +34,22 @@ class Finding:
 
 
 def doctor(
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="The weights to look at; the bundled ones by default.")
-    ] = None,
-    host: Annotated[str, typer.Option(help="Where the server would listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    checkpoint: Annotated[Path | None, typer.Option(help="The weights to look at; the server's if not given.")] = None,
+    host: Annotated[str | None, typer.Option(help="Where the server would listen.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="The port that it would take.")] = None,
 ) -> None:
-    """Check Python, torch, codecs, weights, the port and the GPU; say what to mend."""
+    """Check Python, packages, torch, GPU, codecs, settings, weights, port and memory; say what to mend.
+
+    Exits with 2 where something is missing without which SignBind cannot run here.
+    """
     from rich.console import Console
     from rich.table import Table
 
-    findings = examine(checkpoint or default_checkpoint(), host, port)
+    asked = {"checkpoint": str(checkpoint) if checkpoint else None, "host": host, "port": port}
+    findings = examine({name: value for name, value in asked.items() if value is not None})
     table = Table(title="SignBind on this machine")
     for heading in ("", "what", "found"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "missing": "[red]missing[/]"}
     for finding in findings:
         table.add_row(marks[finding.level], finding.what, finding.text)
@@ -53,21 +58,22 @@ def doctor(
         raise typer.Exit(2)
 
 
-def examine(checkpoint: Path, host: str, port: int) -> list[Finding]:
-    checks: list[Callable[[], Finding]] = [
-        python,
-        torch_build,
-        graphics,
-        codecs,
-        lambda: weights(checkpoint),
-        lambda: free_port(host, port),
-        memory,
+def examine(asked: dict[str, Any]) -> list[Finding]:
+    """All findings; `asked` are settings that win over the environment's."""
+    from app.settings import SettingsError, load_settings
+
+    findings = [check() for check in (python, packages, torch_build, graphics, codecs, memory)]
+    try:
+        settings = load_settings(**asked)
+    except SettingsError as error:
+        return [*findings, Finding("settings", "missing", f"{str(error).rstrip('.')}; mend this variable")]
+    said = ", ".join(sorted(name for name in os.environ if name.startswith("SIGNBIND_"))) or "none set: all defaults"
+    return [
+        *findings,
+        Finding("settings", "ok", said),
+        weights(Path(settings.checkpoint)),
+        free_port(settings.host, settings.port),
     ]
-    return [check() for check in checks]
-
-
-def default_checkpoint() -> Path:
-    return Path(__file__).resolve().parent.parent / "models" / "checkpoints" / "compact"
 
 
 def python() -> Finding:
@@ -75,6 +81,32 @@ def python() -> Finding:
     if sys.version_info < (3, 11):  # noqa: UP036  # pip can be told to ignore what a package requires
         return Finding("Python", "missing", f"{version}; SignBind needs 3.11 or newer")
     return Finding("Python", "ok", f"{version}, {platform.system()} {platform.machine()}")
+
+
+def packages() -> Finding:
+    """What the installed SignBind says it requires, against what is there."""
+    from packaging.requirements import Requirement
+
+    try:
+        said = [Requirement(text) for text in metadata.requires("signbind") or []]
+    except metadata.PackageNotFoundError:
+        return Finding("packages", "note", "SignBind is not installed as a package; run `make setup`")
+    wanted = [one for one in said if one.marker is None or one.marker.evaluate({"extra": ""})]
+    wrong = [
+        f"{one.name}{one.specifier} ({found or 'not there'})" for one in wanted if (found := unfit(one)) is not None
+    ]
+    if wrong:
+        return Finding("packages", "missing", f"expected {', '.join(wrong)}; run `make setup`")
+    return Finding("packages", "ok", f"{len(wanted)} required, all there")
+
+
+def unfit(wanted: Requirement) -> str | None:
+    """The installed version where it does not fit, "" where there is none; None where all is well."""
+    try:
+        found = metadata.version(wanted.name)
+    except metadata.PackageNotFoundError:
+        return ""
+    return None if wanted.specifier.contains(found, prereleases=True) else found
 
 
 def torch_build() -> Finding:
@@ -92,7 +124,8 @@ def graphics() -> Finding:
 
     if not torch.cuda.is_available():
         return Finding("GPU", "note", "none; the compact model runs on the CPU")
-    return Finding("GPU", "ok", ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())))
+    names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    return Finding("GPU", "ok", f"{names}; the server takes it with SIGNBIND_DEVICE=cuda")
 
 
 def codecs() -> Finding:
@@ -111,7 +144,9 @@ def codecs() -> Finding:
 def weights(folder: Path) -> Finding:
     if not folder.is_dir():
         return Finding("weights", "missing", f"no folder {folder}; reinstall SignBind or name one with --checkpoint")
-    lacking = [name for name in NETWORKS if not (folder / f"{name}.safetensors").is_file()]
+    parts = {name: folder / f"{name}.safetensors" for name in NETWORKS}
+    parts |= {"glosses.txt": folder / "glosses.txt", "the language model": folder / "llm" / "model.safetensors"}
+    lacking = [name for name, file in parts.items() if not file.is_file()]
     if lacking:
         return Finding("weights", "missing", f"{folder} lacks {', '.join(lacking)}; train them: signbind train --help")
     megabytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
@@ -132,5 +167,5 @@ def memory() -> Finding:
     import psutil
 
     free_gb = psutil.virtual_memory().available / 1e9
-    level: Level = "ok" if free_gb >= 2 else "note"
-    return Finding("memory", level, f"{free_gb:.1f} GB free, {psutil.cpu_count()} cores; a server takes about 2 GB")
+    level: Level = "ok" if free_gb >= 1.5 else "note"
+    return Finding("memory", level, f"{free_gb:.1f} GB free, {psutil.cpu_count()} cores; a server takes about 1 GB")

@@ -59,7 +59,7 @@ def sentence(error: BaseException) -> str:
 
 
 def usage_sentence(error: typer.TyperException) -> str:
-    text = one_line(str(getattr(error, "format_message", lambda: error)()))
+    text = one_line(str(getattr(error, "format_message", lambda: error)())) or "Name one of its commands"
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "signbind"
     return f"{text.rstrip('.')}; see `{path} --help`."

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli_errors import CliError
+from app.settings import BUNDLED_CHECKPOINT
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -58,7 +59,9 @@ def imported(module: str, function: str) -> Any:
 def evaluate(
     what: Annotated[What, typer.Argument(help="What to measure.")],
     path: Annotated[Path | None, typer.Argument(help="The data to measure on; `synthetic` draws its own.")] = None,
-    checkpoint: Annotated[Path, typer.Option(help="The weights to measure.")] = DEFAULT_CHECKPOINT,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="The weights to measure; the bundled ones if not given.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="synthetic: which unseen signers and sentences.")] = None,
     sentences: Annotated[int | None, typer.Option(min=1, help="synthetic: how many.")] = None,
     adapter: Annotated[str | None, typer.Option(help="gloss2text: the LoRA adapter of the language model.")] = None,
@@ -67,6 +70,7 @@ def evaluate(
     """Measure the weights on data that they were not trained on."""
     asked = {"seed": seed, "sentences": sentences, "adapter": adapter}
     options = {name: value for name, value in asked.items() if value is not None}
+    checkpoint = checkpoint or Path(BUNDLED_CHECKPOINT)
     check_evaluation(what, path, checkpoint, options)
     figures = imported(f"models.evaluation.{what.value}", "evaluate")(path, checkpoint, **options)
     show(f"{what.value}: {checkpoint}", figures, as_json)
@@ -96,6 +100,8 @@ def synth(
     """Draw the synthetic signer saying TEXT in American Sign Language."""
     if output.suffix.lower() not in (".mp4", ".webm"):
         raise CliError(f"{output}: clips are written as .mp4 or .webm; change the name given with -o.")
+    if not any(character.isalnum() for character in text):
+        raise CliError(f"{text!r} holds no word to sign; write a sentence such as 'My name is Maria.'.")
     if not output.parent.is_dir():
         raise CliError(f"{output.parent} is no folder; make it first, or write elsewhere with -o.")
     write = imported("models.synthetic.write_clip", "synth")
@@ -106,7 +112,10 @@ def synth(
             bar.update(task, completed=done, total=total)
 
         extra = {"progress": progress} if "progress" in inspect.signature(write).parameters else {}
-        write(text, output, seed=seed, **extra)
+        try:
+            write(text, output, seed=seed, **extra)
+        except OSError as error:
+            raise CliError(f"{output} cannot be written ({error.strerror}); write elsewhere with -o.") from error
     typer.echo(str(output))
 
 

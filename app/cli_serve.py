@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from app.cli_errors import CliError
+
+if TYPE_CHECKING:
+    from app.settings import Settings
 
 
 def serve(
@@ -25,4 +30,18 @@ def serve(
     from app.settings import load_settings
 
     asked: dict[str, Any] = {"host": host, "port": port, "checkpoint": str(checkpoint) if checkpoint else None}
-    run(load_settings(**{name: value for name, value in asked.items() if value is not None}))
+    settings = load_settings(**{name: value for name, value in asked.items() if value is not None})
+    refuse_unservable(settings)
+    run(settings)
+
+
+def refuse_unservable(settings: Settings) -> None:
+    """CliError for a port that is taken or weights that are not there: better now than as a server that is never ready."""
+    from app.cli_doctor import free_port, weights
+
+    port = free_port(settings.host, settings.port)
+    if port.level != "ok":
+        raise CliError(f"{port.text}.")
+    found = weights(Path(settings.checkpoint))
+    if not settings.checkpoint.startswith("random:") and found.level == "missing":
+        raise CliError(f"The weights cannot be served: {found.text}.")

@@ -121,7 +121,7 @@ def refusal_sentence(address: str, response: Any) -> str:
     status = int(response.status_code)
     mend = {
         401: "give its key with --api-key or SIGNBIND_API_KEY",
-        403: "give its key with --api-key or SIGNBIND_API_KEY",
+        403: "give the server's address alone, such as http://127.0.0.1:8000",
         404: "give the address of a SignBind server",
         503: "it is full: try again later",
     }.get(status, "look at the server's log")

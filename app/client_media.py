@@ -98,6 +98,7 @@ def copied_pieces(path: Path, media: Media, repeat_for_ms: int) -> Iterator[Piec
     tap = Tap()
     name, options = MUXER_OPTIONS[media]
     at_ms = start_ms = 0
+    empty = True
     with av.open(tap, "w", format=name, options=options) as out:
         stream: Any = None
         while True:
@@ -107,12 +108,12 @@ def copied_pieces(path: Path, media: Media, repeat_for_ms: int) -> Iterator[Piec
                 for packet in container.demux(container.streams.video[0]):
                     if packet.dts is None or packet.time_base is None:
                         continue
-                    frame_ms = place(packet, start_ms)
+                    frame_ms, empty = place(packet, start_ms), False
                     packet.stream = stream
                     out.mux(packet)
                     yield from taken(tap, at_ms)
                     at_ms = max(at_ms, frame_ms)
-            if at_ms <= start_ms:
+            if empty:
                 raise MediaError(f"{path} holds no frames that can be sent; it may be cut short: record it again.")
             start_ms = at_ms + round(1000 / CAMERA_RATE_HZ)
             if start_ms >= repeat_for_ms:
@@ -137,12 +138,14 @@ def taken(tap: Tap, at_ms: int) -> Iterator[Piece]:
 def decoded_frames(path: Path, repeat_for_ms: int) -> Iterator[tuple[int, Any]]:
     """(media time in ms, decoded frame), the file again and again until `repeat_for_ms`."""
     at_ms = start_ms = 0
+    empty = True
     while True:
         with open_video(path) as container:
             for frame in container.decode(video=0):
+                empty = False
                 at_ms = start_ms + round(1000 * (frame.time or 0.0))
                 yield at_ms, frame
-        if at_ms <= start_ms:
+        if empty:
             raise MediaError(f"{path} holds no frames that can be decoded; it may be cut short: record it again.")
         start_ms = at_ms + round(1000 / CAMERA_RATE_HZ)
         if start_ms >= repeat_for_ms:
@@ -157,6 +160,7 @@ def camera_pieces(index: int = 0) -> Iterator[Piece]:
 def camera_frames(index: int) -> Iterator[tuple[int, Any]]:
     import cv2
 
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what fails is said once, by us
     capture = cv2.VideoCapture(index)
     try:
         if not capture.isOpened():
