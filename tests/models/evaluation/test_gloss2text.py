@@ -1,0 +1,62 @@
+"""Noise on clean tokens is what its rates say; held-out sentences are held out and spread over the grammar."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from models.evaluation.gloss2text import held_out_grammar, keep_held_out, read_pairs
+from models.evaluation.scores import ErrorRate
+from models.evaluation.token_noise import Rates, noisy_tokens
+from models.synthetic.sentences import is_held_out
+
+TEXTS = ("ME", "NAME", "#MARIA", "AND", "LIVE", "#BOSTON", "NOW")
+
+
+def test_without_noise_tokens_are_as_they_were() -> None:
+    tokens = noisy_tokens(TEXTS, Rates(), random.Random(0))
+    assert [("#" if t.kind == "fingerspelling" else "") + t.text for t in tokens] == list(TEXTS)
+    assert all(a.end_ms <= b.start_ms for a, b in zip(tokens, tokens[1:], strict=False))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3])
+def test_the_share_of_errors_is_the_rate(rate: float) -> None:
+    rng, glosses, letters = random.Random(0), ErrorRate(), ErrorRate()
+    for _ in range(1500):
+        tokens = noisy_tokens(TEXTS, Rates(rate, 0.0), rng)
+        glosses.add([t.text for t in tokens if t.kind == "sign"], [t for t in TEXTS if "#" not in t])
+        seen = noisy_tokens(("#MARIA",), Rates(0.0, rate), rng)[0]
+        letters.add(seen.text, "MARIA")
+        assert len(seen.letters) == len(seen.text)
+        assert all(0 < posterior <= 1 for posterior in seen.letters)
+    assert glosses.value == pytest.approx(rate, abs=0.03)
+    assert letters.value == pytest.approx(rate, abs=0.03)
+
+
+def test_something_is_always_seen() -> None:
+    rng = random.Random(0)
+    assert all(noisy_tokens(("ME",), Rates(1.0, 1.0), rng) for _ in range(200))
+    assert all(noisy_tokens(("#AB",), Rates(1.0, 1.0), rng) for _ in range(200))
+
+
+def test_held_out_sentences_are_spread_over_the_templates(tmp_path: Path) -> None:
+    rows = held_out_grammar(300)
+    assert all(is_held_out(english) for _, english in rows)
+    assert Counter(english for _, english in rows).most_common(1)[0][1] < 12
+    keep_held_out(tmp_path, None, 5)
+    held = json.loads((tmp_path / "held_out.json").read_text())
+    assert held["real"] == []
+    assert held["grammar"] == [[list(tokens), english] for tokens, english in rows[:5]]
+
+
+def test_a_file_of_pairs_is_read_or_its_line_named(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_text("ME GO\tI go.\n")
+    assert read_pairs(path) == [(["ME", "GO"], "I go.")]
+    path.write_text("ME GO\tI go.\nME GO\n")
+    with pytest.raises(ValueError, match="line 2 of"):
+        read_pairs(path)
