@@ -6,6 +6,8 @@ close with its close code, HTTP answers are RFC 9457 problem documents.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -34,12 +36,12 @@ FAILURES: dict[str, Failure] = {
         "Not JSON",
         'Expected a JSON object in a text message, got {got}; send one such as {{"type": "keepalive"}}.',
     ),
-    "unknown_type": Failure(4400, 400, "Unknown message type", "Expected one of {known}, got {got!r}{hint}"),
+    "unknown_type": Failure(4400, 400, "Unknown message type", "Expected a message's type, got {got!r}; {hint}"),
     "unknown_option": Failure(
         4400,
         422,
         "Unknown option",
-        "{owner} has no option {got!r}; did you mean {nearest!r}?",
+        "{owner} has no option {got!r}; {hint}",
     ),
     "bad_option": Failure(4400, 422, "Bad option", "{owner}: {option}: {problem}, got {got}."),
     "option_missing": Failure(4400, 422, "Option missing", "{owner} needs the option {option!r}; add it."),
@@ -222,6 +224,12 @@ FAILURES: dict[str, Failure] = {
         True,
     ),
     "not_found": Failure(4400, 404, "Not found", "There is nothing at {got!r}; see /docs for what there is."),
+    "websocket_needed": Failure(
+        4400,
+        426,
+        "WebSocket needed",
+        "Expected a WebSocket handshake, got a plain request; connect to ws://.../v1/live, or upload to /v1/translations.",
+    ),
     "bad_request": Failure(4400, 400, "Bad request", "The request cannot be served: {got}."),
     "internal": Failure(
         1011,
@@ -266,7 +274,16 @@ class ServiceError(Exception):
             headers["Retry-After"] = str(max(1, ceil(self.retry_after_ms / 1000)))
         if self.failure.http_status == 401:
             headers["WWW-Authenticate"] = 'Bearer realm="signbind"'
+        if self.failure.http_status == 426:
+            headers |= {"Upgrade": "websocket", "Connection": "Upgrade"}
         return headers
+
+
+def hint(got: str, known: Iterable[str]) -> str:
+    """The known name that `got` was meant to be; all of them where none is near."""
+    names = list(known)
+    near = difflib.get_close_matches(got, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}."
 
 
 def failure(code: str, retry_after_ms: int | None = None, **values: object) -> ServiceError:

@@ -7,16 +7,14 @@ Server: session.ready, signing.started, signing.ended, caption, status, go_away,
 
 from __future__ import annotations
 
-import difflib
 import json
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from app.errors import ServiceError, failure
+from app.errors import ServiceError, failure, hint
 
 MEDIA_HEADER = struct.Struct(">BIqB")
 """Head of a `packets` or `jpeg` message, big-endian: u8 type (1 video), u32 sequence, i64 pts_us, u8 flags (1 key)."""
@@ -210,6 +208,11 @@ class SessionClosed(Event):
     summary: Summary
 
 
+SERVER_EVENTS: tuple[type[Event], ...] = (
+    SessionReady, SigningStarted, SigningEnded, CaptionEvent, Status, GoAway, ErrorEvent, SessionClosed,
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Packet:
     """One media message of `packets` or `jpeg`."""
@@ -247,9 +250,7 @@ def parse_client_message(text: str) -> ClientMessage:
     name = message.get("type")
     kind = CLIENT_MESSAGES.get(name) if isinstance(name, str) else None
     if kind is None:
-        near = _nearest(str(name), CLIENT_MESSAGES)
-        hint = f"; did you mean {near!r}?"
-        raise failure("unknown_type", known=", ".join(CLIENT_MESSAGES), got=_shortened(name), hint=hint)
+        raise failure("unknown_type", got=_shortened(name), hint=hint(str(name), CLIENT_MESSAGES))
     return parse_options(kind, message, owner=str(name))  # type: ignore[return-value]
 
 
@@ -267,15 +268,11 @@ def parse_options(model: type[Model], values: dict[str, Any], owner: str) -> Mod
 def _option_failure(first: Any, model: type[Message], owner: str) -> ServiceError:
     option = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        nearest = _nearest(option, model.model_fields)
-        return failure("unknown_option", owner=owner, got=_shortened(option), nearest=nearest)
+        known = [name for name in model.model_fields if name != "type"]
+        return failure("unknown_option", owner=owner, got=_shortened(option), hint=hint(option, known))
     if first["type"] == "missing":
         return failure("option_missing", owner=owner, option=option)
     return failure("bad_option", owner=owner, option=option, problem=first["msg"], got=_shortened(first["input"]))
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    return difflib.get_close_matches(name, [n for n in known if n != "type"], n=1, cutoff=0.0)[0]
 
 
 def _shortened(value: object, limit: int = 60) -> str:

@@ -23,6 +23,13 @@ Words = Annotated[tuple[str, ...], NoDecode]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
 
 
+def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Cores that this process may use: a container's share where it has one, else what the system lets it run on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    said = quota.read_text().split() if quota.is_file() else ["max"]
+    return cores if said[0] == "max" else max(1, min(cores, int(said[0]) // int(said[1])))
+
+
 class Settings(BaseSettings):
     """What the operator chooses. Times and sizes carry their unit in the name."""
 
@@ -38,7 +45,7 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=1, le=64)
     slots: int = Field(4, ge=1, le=256)
     """Streams that one worker translates at the same time."""
-    torch_threads: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 1) // 2), ge=1, le=512)
+    torch_threads: int = Field(default_factory=lambda: max(1, usable_cores() // 2), ge=1, le=512)
     """Of all workers; half the cores, since decoders and the server need theirs, and threads that wait burn time."""
     worker_start_timeout_s: float = Field(300.0, gt=0)
     worker_stall_timeout_s: float = Field(60.0, gt=0)

@@ -7,14 +7,18 @@ import contextlib
 import logging
 import secrets
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
 
 from app.access import Access, Caller
+from app.api.problems import problem_responses
 from app.errors import ServiceError, failure
 from app.ingest.sources import framed
 from app.outbox import Outbox
 from app.protocol import (
+    CLIENT_MESSAGES,
+    SERVER_EVENTS,
     Close,
     Finalize,
     GoAway,
@@ -35,6 +39,28 @@ log = logging.getLogger("signbind.live")
 router = APIRouter()
 
 SEND_TIMEOUT_S = 5.0
+
+
+def _messages() -> dict[str, Any]:
+    """JSON Schemas of what either side says, for the OpenAPI document, which has no place for WebSockets."""
+    return {
+        "x-client-messages": {name: model.model_json_schema() for name, model in CLIENT_MESSAGES.items()},
+        "x-server-messages": {
+            str(model.model_fields["type"].default): model.model_json_schema() for model in SERVER_EVENTS
+        },
+    }
+
+
+@router.get(
+    "/v1/live", tags=["captions"], summary="A live stream (WebSocket)", response_class=Response, status_code=101,
+    responses={101: {"description": "The WebSocket is open."}, **problem_responses(426)}, openapi_extra=_messages(),
+)  # fmt: skip
+async def live_without_socket() -> Response:
+    """Text frames are JSON, binary frames are media. `session.start` comes first and names the media: `webm` or `fmp4` (one
+    byte stream, cut anywhere), `packets` or `jpeg` (one frame a message after a 14-byte header: u8 type 1, u32 sequence,
+    i64 pts_us, u8 flags with 1 for a key frame, big-endian). The server answers with events, numbered by `seq`.
+    """
+    raise failure("websocket_needed")
 
 
 @router.websocket("/v1/live")

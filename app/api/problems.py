@@ -37,6 +37,7 @@ DESCRIPTIONS = {
     408: "The request took too long.",
     413: "The video is too large or too long.",
     415: "The file is no video that can be decoded.",
+    426: "This path is a WebSocket.",
     422: "An option is unknown or out of its range.",
     429: "The key runs too many streams.",
     500: "A fault of the server.",
@@ -84,6 +85,8 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError), f"installed for validation, got {type(error).__name__}"
     first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return problem(request, failure("bad_request", got="its body is no JSON"))
     option = ".".join(str(part) for part in first["loc"][1:]) or "body"
     said = failure("bad_option", owner="the request", option=option, problem=first["msg"], got=str(first["input"])[:60])
     return problem(request, said)

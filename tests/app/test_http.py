@@ -67,6 +67,9 @@ async def test_openapi_describes_the_failures(http: httpx.AsyncClient) -> None:
     assert form["required"] == ["file"]
     assert {"response_format", "vocabulary", "min_confidence"} <= set(form["properties"])
     assert {"/healthz", "/readyz", "/metrics", "/v1/models", "/v1/tokens"} <= set(paths)
+    live = paths["/v1/live"]["get"]
+    assert set(live["x-client-messages"]) == {"session.start", "session.update", "keepalive", "finalize", "close"}
+    assert {"session.ready", "caption", "error", "session.closed"} <= set(live["x-server-messages"])
 
 
 async def test_tokens_need_the_key_and_a_sensible_time(http: httpx.AsyncClient, keyed: None) -> None:
@@ -76,6 +79,8 @@ async def test_tokens_need_the_key_and_a_sensible_time(http: httpx.AsyncClient, 
     check_problem(await http.post("/v1/tokens", headers={"Authorization": f"Bearer {token}"}), 401, "unauthorized")
     check_problem(await http.post("/v1/tokens", headers=key, json={"ttl_s": 9}), 422, "bad_option")
     check_problem(await http.post("/v1/tokens", headers=key, json={"ttl": 60}), 422, "bad_option")
+    no_json = await http.post("/v1/tokens", headers={**key, "Content-Type": "application/json"}, content="{")
+    check_problem(no_json, 400, "bad_request")
     by_token = await http.get("/v1/models", headers={"Authorization": f"Bearer {token}"})
     assert by_token.status_code == 200
 
@@ -85,6 +90,12 @@ async def test_unknown_paths_and_methods_are_problems(http: httpx.AsyncClient) -
     answer = await http.delete("/healthz")
     assert answer.status_code == 405
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_live_stream_needs_a_websocket(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/v1/live")
+    assert "/v1/translations" in check_problem(answer, 426, "websocket_needed")["detail"]
+    assert answer.headers["upgrade"] == "websocket"
 
 
 async def test_a_foreign_page_may_not_post(http: httpx.AsyncClient) -> None:

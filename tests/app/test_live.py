@@ -61,6 +61,7 @@ async def test_times_of_a_caption_are_media_times_and_its_latency_is_measured(se
     for caption in captions:
         assert 0 <= caption["start_ms"] < caption["end_ms"] <= 1000
         assert all(caption["start_ms"] <= word["start_ms"] <= word["end_ms"] for word in caption["words"])
+        assert caption["end_ms"] <= caption["newest_ms"] <= 1000
         latency = caption["latency_ms"]
         assert set(latency) == {"decode", "queue", "experts", "fusion", "llm", "total"}
         assert latency["experts"] > 0

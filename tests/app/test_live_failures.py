@@ -21,6 +21,7 @@ BAD_STARTS = {
     "no type": ("{}", "unknown_type", 4400, "session.start"),
     "unknown type": ('{"type": "sesion.start"}', "unknown_type", 4400, "did you mean 'session.start'?"),
     "unknown option": ('{"type": "session.start", "media": "webm", "vocabluary": []}', "unknown_option", 4400, "'vocabulary'"),
+    "an option like none": ('{"type": "session.start", "media": "webm", "zzz": 1}', "unknown_option", 4400, "known are "),
     "no media": ('{"type": "session.start"}', "option_missing", 4400, "'media'"),
     "bad media": ('{"type": "session.start", "media": "avi"}', "bad_option", 4400, "'webm', 'fmp4'"),
     "out of range": ('{"type": "session.start", "media": "webm", "endpoint_ms": 1}', "bad_option", 4400, "200"),
