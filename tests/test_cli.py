@@ -1,10 +1,30 @@
 """The command line: help, and every failure one sentence with exit code 2."""
 
+import json
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app import cli_doctor, cli_train
 from app.cli import main
+from app.cli_bench import GOALS, percentile
+from app.cli_errors import CliError
+from app.settings import usable_cores
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SIGNBIND_CHECKPOINT", "SIGNBIND_PORT", "SIGNBIND_HOST", "SIGNBIND_TRACEBACK"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        yield int(holder.getsockname()[1])
 
 
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,6 +45,16 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate", "lips", ".", "--seed", "3"], "--seed"),
         (["train", "sign", "--data", "nowhere"], "nowhere"),
         (["sing"], "sing"),
+        (["bench"], "--help"),
+        (["synth", "%%"], "no word to sign"),
+        (["synth", "Hello.", "-o", "/nowhere/hello.mp4"], "/nowhere"),
+        (["live", "nothing.mp4"], "nothing.mp4"),
+        (["live", "camera:x"], "camera:1"),
+        (["live", __file__], "is not a video"),
+        (["serve", "--checkpoint", "nowhere"], "--checkpoint"),
+        (["serve", "--host", "host.invalid"], "host.invalid"),
+        (["serve", "--port", "70000"], "65535"),
+        (["train", "locate", "--data", ".", "--device", "tpu"], "cuda"),
     ],
 )
 def test_a_failure_is_one_sentence(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,6 +62,87 @@ def test_a_failure_is_one_sentence(words: list[str], said: str, capsys: pytest.C
     shown = capsys.readouterr()
     assert said in shown.err and "Traceback" not in shown.err
     assert len(shown.err.strip().splitlines()) == 1
+
+
+def test_a_taken_port_is_said(taken_port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["serve", "--port"], ["bench", "live", __file__, "--port"]):
+        assert main([*words, str(taken_port)]) == 2
+        assert f"127.0.0.1:{taken_port}: Address already in use" in capsys.readouterr().err
+
+
+def test_a_wrong_setting_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("SIGNBIND_SLOT", "3")
+    assert main(["serve"]) == 2
+    assert "SIGNBIND_SLOTS" in capsys.readouterr().err
+
+
+def free_recipe(
+    data: Path, out: Path, *, minutes: float, permissive_only: bool = False, device: str = "cpu"
+) -> dict[str, Any]:
+    raise AssertionError("only its options are looked at")
+
+
+def plain_recipe(data: Path, out: Path, *, minutes: float) -> dict[str, Any]:
+    raise AssertionError("only its options are looked at")
+
+
+@pytest.mark.parametrize(
+    ("stage", "recipe", "given"),
+    [("language", free_recipe, {"permissive_only": True, "device": "cpu"}), ("sign", plain_recipe, {})],
+)
+def test_training_passes_on_what_a_recipe_takes(stage: str, recipe: Callable[..., Any], given: dict[str, Any]) -> None:
+    assert cli_train.recipe_options(cli_train.Stage(stage), recipe, cli_train.Device.cpu, True) == given
+
+
+def test_training_refuses_what_a_recipe_cannot_do() -> None:
+    with pytest.raises(CliError, match="locate cannot do without its research-only sources"):
+        cli_train.recipe_options(cli_train.Stage.locate, plain_recipe, None, True)
+    with pytest.raises(CliError, match="on the CPU alone"):
+        cli_train.recipe_options(cli_train.Stage.locate, plain_recipe, cli_train.Device.cuda, False)
+
+
+@pytest.mark.parametrize("stage", cli_train.Stage)
+def test_every_stage_has_its_recipe(stage: cli_train.Stage) -> None:
+    recipe, fixed = cli_train.stage_recipe(stage)
+    assert callable(recipe) and set(fixed) <= {"only"}
+
+
+def test_doctor_finds_this_machine_well(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    for what in ("Python", "packages", "torch", "GPU", "codecs", "memory", "settings", "weights", "port"):
+        assert what in shown
+
+
+def test_doctor_finds_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str], taken_port: int) -> None:
+    assert main(["doctor", "--checkpoint", str(tmp_path), "--port", str(taken_port)]) == 2
+    assert "lacks locate" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert cli_doctor.free_port("127.0.0.1", taken_port).level == "note"
+
+
+def test_cores_follow_a_containers_share(tmp_path: Path) -> None:
+    quota = tmp_path / "cpu.max"
+    quota.write_text("100000 100000")
+    assert usable_cores(quota) == 1
+    quota.write_text("max 100000")
+    assert usable_cores(quota) == usable_cores(tmp_path / "none") >= 1
+
+
+def test_percentiles_are_of_the_nearest_rank() -> None:
+    assert [percentile([3.0, 1.0, 2.0, 4.0], share) for share in (0.25, 0.5, 0.95)] == [1.0, 2.0, 4.0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_bench_measures_a_real_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = tmp_path / "clip.mp4"
+    assert main(["synth", "I want water.", "-o", str(clip)]) == 0
+    assert main(["bench", "live", str(clip), "--seconds", "5", "--checkpoint", "random:0", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(GOALS) <= set(figures)
+    assert 0 < figures["cpu_share"] < 1 and figures["cpu_s_per_media_s"] > 0
+    assert figures["drafts"] > 0 and figures["compute_lag_ms_p50"] > 0
+    assert figures["captions"] > 0 and figures["final_caption_ms_p95"] > 0
 
 
 def test_synth_writes_a_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
