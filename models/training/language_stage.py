@@ -250,5 +250,7 @@ def save(module: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, lexemes: 
     half.to(torch.bfloat16).save_pretrained(fresh)
     tokenizer.save_pretrained(fresh)
     lexemes.save(fresh / "words.json")
+    for path in fresh.iterdir():
+        path.chmod(0o644)  # safetensors writes for its owner alone; an image's user is another
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
