@@ -66,7 +66,8 @@ class GatedMix(nn.Module):
     def forward(self, streams: Streams) -> tuple[Tensor, Tensor]:
         """The mixture (batch, steps, dim) and alpha (batch, steps)."""
         alpha = self.gate(*streams)
-        return torch.lerp(streams.lips, streams.manual, alpha[..., None].to(streams.lips.dtype)), alpha
+        lips = streams.lips.to(streams.manual.dtype)
+        return torch.lerp(lips, streams.manual, alpha[..., None].to(lips.dtype)), alpha
 
 
 class ConcatMix(nn.Module):

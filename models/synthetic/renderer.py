@@ -33,6 +33,7 @@ class Renderer:
         self.scale = signer.face_side * self.height / FACE_HEIGHT
         self._background = paint_background(signer.background, *size)
         self._picture = np.empty((self.height, self.width, 3), np.float32)
+        self._blurred = np.empty_like(self._picture)
         self._depth = np.empty((self.height, self.width), np.float32)
         noise = np.random.default_rng(signer.background).standard_normal(
             (self.height + 64, self.width + 64), np.float32
@@ -70,7 +71,8 @@ class Renderer:
             self._arm(motion, t, side)
         picture = self._picture
         if self.signer.blur > 0.3:
-            picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), self.signer.blur), np.float32)
+            cv2.GaussianBlur(picture, (0, 0), self.signer.blur, dst=self._blurred)
+            picture = self._blurred
         out = np.empty((self.height, self.width, 3), np.uint8)
         raster.finish(picture, self._noise, (t * 37) % 64, (t * 23) % 64, self.signer.noise, out)
         return out

@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event
@@ -27,19 +27,20 @@ from models.training.seen_clips import CLIPS, FIRST_HELD_OUT_SEED, HELD_OUT_CLIP
 SPAWN = multiprocessing.get_context("spawn")
 HELD_OUT, MOST_CLIPS = 150, 12_000
 ENCODING = max(1, (os.cpu_count() or 2) // 3)  # processes that encode drawn clips
-LATE_S = 15.0  # that a stage may take beyond its time before its last saved weights are taken
+START_S = 6.0  # that a stage takes to read its data
+LATE_S = 15.0  # that it may take beyond its time before its last saved weights are taken
 
 
 @dataclass(frozen=True)
 class Shares:
     """When things end, in shares of the whole time."""
 
-    encoder: float = 0.42
-    lips: float = 0.47
-    drawing: float = 0.47
-    language: float = 0.60
-    experts: float = 0.82
-    fusion: float = 0.96
+    language: float = 0.38
+    encoder: float = 0.45
+    lips: float = 0.50
+    drawing: float = 0.50
+    experts: float = 0.80
+    fusion: float = 0.95
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,10 @@ class Running:
         self._process: SpawnProcess = SPAWN.Process(target=_run, args=work)
         self._process.start()
 
-    def begin(self, until_s: float, minutes: float | None = None) -> None:
-        """Lets it train until a reading of `time.monotonic()`; `minutes` where the recipe shall count otherwise."""
+    def begin(self, until_s: float) -> None:
+        """Lets it train until a reading of `time.monotonic()`."""
         self._until_s = until_s
-        self._minutes.value = minutes if minutes is not None else max(0.05, (until_s - time.monotonic()) / 60)
+        self._minutes.value = max(0.05, (until_s - time.monotonic() - START_S) / 60)
         self._begin.set()
 
     def end(self) -> None:
@@ -101,30 +102,26 @@ def train(
     def started(*stages: Stage) -> list[Running]:
         return [Running(stage, data, out, common) for stage in stages]
 
-    first = started(Stage("encoder_stage"), Stage("lips_stage"), Stage("language_stage"))
-    for running, share in zip(first, (shares.encoder, shares.lips, shares.language), strict=True):
+    encoder, lips, language = started(Stage("encoder_stage"), Stage("lips_stage"), Stage("language_stage"))
+    for running, share in ((encoder, shares.encoder), (lips, shares.lips), (language, shares.language)):
         running.begin(at(share))
-    _draw_until(at(shares.drawing), data, out, workers or max(1, (os.cpu_count() or 2) - 3), most_clips, seed)
-    second = started(
-        Stage("experts_stage", {"only": "sign"}),
-        Stage("experts_stage", {"only": "fingerspelling"}),
-        Stage("routing_stage"),
-    )
-    last = started(Stage("fusion_stage"))
+    sign, fingerspelling = (started(Stage("experts_stage", {"only": name}))[0] for name in ("sign", "fingerspelling"))
+    router, fusion = started(Stage("routing_stage"), Stage("fusion_stage"))
     with ProcessPoolExecutor(ENCODING, mp_context=SPAWN) as pool:
-        for job in [pool.submit(_awake, str(where)) for _ in range(ENCODING)]:
-            job.result()
-        first[0].end()
-        first[1].end()
+        awake = [pool.submit(_awake, str(where)) for _ in range(ENCODING)]
+        _draw_until(at(shares.drawing), data, out, workers or max(1, (os.cpu_count() or 2) - 3), most_clips, seed)
+        for waited in (*awake, encoder, lips):
+            waited.result() if isinstance(waited, Future) else waited.end()
         said = _timed("features", lambda: {"frames": float(features_stage.encode_kept(out, where, pool=pool))})
+    sign.begin(at(shares.experts))
     said |= _timed("spelling", lambda: spelling_stage.train(data, out, seed=seed, device=str(where)))
-    for running in second:
+    for running in (fingerspelling, router):
         running.begin(at(shares.experts))
-    for running in second:
+    for running in (sign, fingerspelling, router):
         running.end()
-    last[0].begin(at(shares.fusion))
-    last[0].end()
-    first[2].end()
+    fusion.begin(at(shares.fusion))
+    for running in (fusion, language):
+        running.end()
     return said
 
 

@@ -65,7 +65,7 @@ def train(
         print(only, measured(run.average), flush=True)
 
     stream = feature_sets.batches(source, shares, seed=seed + run.steps, takes=Takes())
-    schedule = Schedule(minutes, LEARNING_RATE, warmup_minutes=min(0.5, minutes / 15), average_decay=0.996)
+    schedule = Schedule(minutes, LEARNING_RATE, warmup_minutes=min(0.5, minutes / 15), average_decay=0.996, half=False)
     best = learn(run, schedule, stream, loss, watch=watch)
     assert isinstance(best, Expert)
     save(best, config, out, only)

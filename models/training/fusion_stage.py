@@ -95,7 +95,7 @@ def train(
     name = "fusion" if mode == "gated" else f"fusion_{mode}"
     shares = [(list(range(len(drawn))), 1 - SPELLED_SHARE), (words[:-HELD_OUT_WORDS], SPELLED_SHARE)]
     stream = feature_sets.batches(source, shares, seed=seed + run.steps, takes=Takes(strength=0.8))
-    schedule = Schedule(minutes, 1e-3, warmup_minutes=min(0.5, minutes / 15), average_decay=0.995)
+    schedule = Schedule(minutes, 1e-3, warmup_minutes=min(0.5, minutes / 15), average_decay=0.995, half=False)
     best = learn(run, schedule, stream, loss, watch=watch)
     assert isinstance(best, Fusion)
     save(best, config, out, name)

@@ -49,6 +49,7 @@ class Schedule:
     final_share: float = 0.02  # of the learning rate, at the end of the cosine
     clip_norm: float = 1.0
     average_decay: float = 0.998
+    half: bool = True  # bfloat16 on a GPU; for small networks the casts cost more than they save
     log_every_s: float = 20.0
     save_every_s: float = 60.0
 
@@ -142,6 +143,7 @@ def learn(
     """
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+    torch.set_float32_matmul_precision("high")
     run.module.train()
     means: dict[str, Tensor | float] = {}
     logged_s = saved_s = run.spent_s
@@ -168,7 +170,7 @@ def _advance(run: Run, schedule: Schedule, batch: Any, loss: Loss) -> dict[str, 
     for group in run.optimizer.param_groups:
         group["lr"] = schedule.rate(run.spent_s / 60)
     run.optimizer.param_groups[0]["weight_decay"] = schedule.weight_decay
-    with torch.autocast(run.device.type, torch.bfloat16, enabled=run.device.type == "cuda"):
+    with torch.autocast(run.device.type, torch.bfloat16, enabled=schedule.half and run.device.type == "cuda"):
         value, figures = loss(run.module, batch)
     if run.steps % CHECK_EVERY == 0 and not torch.isfinite(value):
         raise ValueError(f"{run.name}: the loss became {value.item()} at step {run.steps}; lower the learning rate")

@@ -51,7 +51,7 @@ def train(
 
     shares = [(list(range(len(drawn))), 1 - REAL_SHARE), (words[:-HELD_OUT_WORDS], REAL_SHARE)]
     stream = feature_sets.batches(source, shares, seed=seed + run.steps, takes=Takes())
-    schedule = Schedule(minutes, 2e-3, warmup_minutes=min(0.5, minutes / 15), average_decay=0.995)
+    schedule = Schedule(minutes, 2e-3, warmup_minutes=min(0.5, minutes / 15), average_decay=0.995, half=False)
     best = learn(run, schedule, stream, loss)
     assert isinstance(best, Router)
     save(best, config, out, "router")
