@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event
@@ -27,7 +27,6 @@ from models.training.seen_clips import CLIPS, FIRST_HELD_OUT_SEED, HELD_OUT_CLIP
 SPAWN = multiprocessing.get_context("spawn")
 HELD_OUT, MOST_CLIPS = 150, 12_000
 ENCODING = max(1, (os.cpu_count() or 2) // 3)  # processes that encode drawn clips
-START_S = 6.0  # that a stage takes to read its data
 LATE_S = 15.0  # that it may take beyond its time before its last saved weights are taken
 
 
@@ -45,10 +44,39 @@ class Shares:
 
 @dataclass(frozen=True)
 class Stage:
-    """A recipe: its module in models.training, and the options that are its own."""
+    """A recipe: its module in models.training, the options that are its own, how long it reads before it trains."""
 
     module: str
     options: dict[str, object] = field(default_factory=dict)
+    reading_s: float = 8.0
+
+
+STAGES = {
+    "encoder": Stage("encoder_stage", reading_s=12),
+    "lips": Stage("lips_stage", reading_s=40),
+    "language": Stage("language_stage"),
+    "sign": Stage("experts_stage", {"only": "sign"}),
+    "fingerspelling": Stage("experts_stage", {"only": "fingerspelling"}),
+    "router": Stage("routing_stage"),
+    "fusion": Stage("fusion_stage"),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a whole run works with; `begun_s` is a reading of `time.monotonic()`."""
+
+    data: Path
+    out: Path
+    minutes: float
+    shares: Shares
+    device: torch.device
+    seed: int
+    begun_s: float
+
+    def at(self, share: float) -> float:
+        """When a share of the whole time is over."""
+        return self.begun_s + 60 * self.minutes * share
 
 
 class Running:
@@ -65,16 +93,20 @@ class Running:
     def begin(self, until_s: float) -> None:
         """Lets it train until a reading of `time.monotonic()`."""
         self._until_s = until_s
-        self._minutes.value = max(0.05, (until_s - time.monotonic() - START_S) / 60)
+        self._minutes.value = max(0.05, (until_s - time.monotonic() - self.stage.reading_s) / 60)
         self._begin.set()
+
+    def stop(self) -> None:
+        """Ends it at once, wherever it is."""
+        self._process.kill()
+        self._process.join()
 
     def end(self) -> None:
         """Waits; a stage that is late is stopped, and what it saved last counts."""
         self._process.join(max(0.0, self._until_s + LATE_S - time.monotonic()))
         if self._process.is_alive():
             print(f"{self.stage.module} is late and stopped", flush=True)
-            self._process.kill()
-            self._process.join()
+            self.stop()
         elif self._process.exitcode:
             print(f"{self.stage.module} failed with exit code {self._process.exitcode}", flush=True)
 
@@ -92,36 +124,41 @@ def train(
     shares: Shares | None = None, most_clips: int = MOST_CLIPS,
 ) -> dict[str, float]:  # fmt: skip
     """Trains encoder, lips, language, experts, router and fusion into `out` within `minutes`; see `Shares`."""
-    begun, shares = time.monotonic(), shares or Shares()
-    where = best_device(device)
-    common: dict[str, object] = {"seed": seed, "device": str(where)}
+    shares, where = shares or Shares(), best_device(device)
+    plan = Plan(data, out, minutes, shares, where, seed, time.monotonic())
+    processes: dict[str, Running] = {}
+    try:
+        for name, stage in STAGES.items():
+            processes[name] = Running(stage, data, out, {"seed": seed, "device": str(where)})
+        return _in_order(plan, processes, workers or max(1, (os.cpu_count() or 2) - 3), most_clips)
+    finally:
+        for running in processes.values():
+            running.stop()
 
-    def at(share: float) -> float:
-        return begun + 60 * minutes * share
 
-    def started(*stages: Stage) -> list[Running]:
-        return [Running(stage, data, out, common) for stage in stages]
-
-    encoder, lips, language = started(Stage("encoder_stage"), Stage("lips_stage"), Stage("language_stage"))
-    for running, share in ((encoder, shares.encoder), (lips, shares.lips), (language, shares.language)):
-        running.begin(at(share))
-    sign, fingerspelling = (started(Stage("experts_stage", {"only": name}))[0] for name in ("sign", "fingerspelling"))
-    router, fusion = started(Stage("routing_stage"), Stage("fusion_stage"))
+def _in_order(plan: Plan, processes: dict[str, Running], workers: int, most_clips: int) -> dict[str, float]:
+    for name in ("encoder", "lips", "language"):
+        processes[name].begin(plan.at(getattr(plan.shares, name)))
     with ProcessPoolExecutor(ENCODING, mp_context=SPAWN) as pool:
-        awake = [pool.submit(_awake, str(where)) for _ in range(ENCODING)]
-        _draw_until(at(shares.drawing), data, out, workers or max(1, (os.cpu_count() or 2) - 3), most_clips, seed)
-        for waited in (*awake, encoder, lips):
-            waited.result() if isinstance(waited, Future) else waited.end()
-        said = _timed("features", lambda: {"frames": float(features_stage.encode_kept(out, where, pool=pool))})
-    sign.begin(at(shares.experts))
-    said |= _timed("spelling", lambda: spelling_stage.train(data, out, seed=seed, device=str(where)))
-    for running in (fingerspelling, router):
-        running.begin(at(shares.experts))
-    for running in (sign, fingerspelling, router):
-        running.end()
-    fusion.begin(at(shares.fusion))
-    for running in (fusion, language):
-        running.end()
+        awake = [pool.submit(_awake, str(plan.device)) for _ in range(ENCODING)]
+        _draw_until(plan.at(plan.shares.drawing), plan, workers, most_clips)
+        for job in awake:
+            job.result()
+        processes["encoder"].end()
+        processes["lips"].end()
+        said = _timed(
+            "features", lambda: {"frames": float(features_stage.encode_kept(plan.out, plan.device, pool=pool))}
+        )
+    processes["sign"].begin(plan.at(plan.shares.experts))
+    device = str(plan.device)
+    said |= _timed("spelling", lambda: spelling_stage.train(plan.data, plan.out, seed=plan.seed, device=device))
+    for name in ("fingerspelling", "router"):
+        processes[name].begin(plan.at(plan.shares.experts))
+    for name in ("sign", "fingerspelling", "router"):
+        processes[name].end()
+    processes["fusion"].begin(plan.at(plan.shares.fusion))
+    processes["fusion"].end()
+    processes["language"].end()
     return said
 
 
@@ -138,18 +175,18 @@ def _timed(name: str, work: Callable[[], dict[str, float]]) -> dict[str, float]:
     return figures
 
 
-def _draw_until(until_s: float, data: Path, out: Path, workers: int, most: int, seed: int) -> None:
+def _draw_until(until_s: float, plan: Plan, workers: int, most: int) -> None:
     """Draws clips in all workers until the time is over; those for validation first."""
+    out, first = plan.out, plan.seed * 100_000
     seen_clips.draw_here(HELD_OUT_CLIPS, FIRST_HELD_OUT_SEED, out, held_out=True)  # compiles the renderer once for all
     kept_out = range(FIRST_HELD_OUT_SEED, FIRST_HELD_OUT_SEED + HELD_OUT)
-    first = seed * 100_000
     with ProcessPoolExecutor(workers, mp_context=SPAWN) as pool:
         jobs = seen_clips.draw(HELD_OUT_CLIPS, kept_out, out, pool, held_out=True)
-        jobs += seen_clips.draw(CLIPS, range(first, first + most), out, pool, data=data)
+        jobs += seen_clips.draw(CLIPS, range(first, first + most), out, pool, data=plan.data)
         for job in jobs:
             if time.monotonic() > until_s:
                 break
-            job.result(timeout=None)
+            job.result()
         done = sum(job.done() for job in jobs)
         pool.shutdown(cancel_futures=True)
     print(f"drawn: {done} clips", flush=True)

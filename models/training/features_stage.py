@@ -104,6 +104,8 @@ def encode_kept(
     frames = 0
     for folder, name in ((HELD_OUT_CLIPS, "held_out"), (CLIPS, "synthetic")):
         paths = seen_clips.kept(folder)
+        if not paths:
+            raise ValueError(f"expected drawn clips in {folder}, but there are none: draw for longer")
         groups = [paths[start : start + CLIPS_A_PART] for start in range(0, len(paths), CLIPS_A_PART)]
         parts = [target / "parts" / f"{name}{number:04d}.pt" for number in range(len(groups))]
         work = [(checkpoint, group, device, part) for group, part in zip(groups, parts, strict=True)]
