@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from app.access import Access
-from app.api import health, live, models, problems, translations
+from app.api import health, live, models, page, problems, translations
 from app.api.answers import AnswerHeaders
-from app.api.page import Page
 from app.services import Services
 from app.settings import Settings, load_settings
 
-WEB = Path(__file__).parent / "web"
 DESCRIPTION = """
 American Sign Language video in, English captions with confidence out. Live streams: WebSocket `/v1/live`
 (text frames are JSON, binary frames are media; `session.start` comes first). Failures are RFC 9457 problem documents.
@@ -30,7 +27,9 @@ LARGEST_MESSAGE_FACTOR = 2
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The ASGI application; its engine starts with its lifespan."""
     settings = settings or load_settings()
-    app = FastAPI(title="SignBind", version=_version(), description=DESCRIPTION, lifespan=_lifespan)
+    app = FastAPI(
+        title="SignBind", version=_version(), description=DESCRIPTION, lifespan=_lifespan, docs_url=None, redoc_url=None
+    )
     app.state.settings, app.state.access = settings, Access(settings)
     problems.install(app)
     app.add_middleware(AnswerHeaders)
@@ -39,10 +38,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             CORSMiddleware, allow_origins=list(settings.allowed_origins), allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
         )  # fmt: skip
-    for routes in (health, live, models, translations):
+    for routes in (health, live, models, translations, page):
         app.include_router(routes.router)
-    if (WEB / "index.html").is_file():
-        app.mount("/", Page(directory=WEB, html=True), name="page")
+    app.mount("/", page.Page(directory=page.WEB, html=True), name="page")
     return app
 
 

@@ -1,10 +1,22 @@
-"""The page that is served at /: the files of `app/web`."""
+"""The page at / and the API's at /docs: the files of `app/web`. FastAPI's own /docs would load its parts from elsewhere."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
+
+WEB = Path(__file__).parent.parent / "web"
+router = APIRouter()
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs() -> FileResponse:
+    return FileResponse(WEB / "docs.html")
 
 
 class Page(StaticFiles):

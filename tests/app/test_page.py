@@ -28,7 +28,8 @@ async def test_the_page_and_its_parts_are_served(server: RunningServer) -> None:
         page = await http.get("/")
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         assert "https://" not in page.text  # nothing of other hosts
-        for part in ("app.js", "session.js", "sources.js", "view.js", "style.css", "sample.webm"):
+        assert "https://" not in (await http.get("/docs")).text
+        for part in ("docs.js", "app.js", "session.js", "sources.js", "view.js", "style.css", "sample.webm"):
             assert (await http.get(f"/{part}")).status_code == 200
 
 
@@ -108,6 +109,20 @@ class TestInABrowser:
         await page.click("#stop")
         await page.until(IS_OVER)
         assert await page.ask("document.querySelector('#alert').hidden")
+
+    async def test_the_api_is_described(self, server: RunningServer, page: Browser) -> None:
+        await page.open(server.url("/docs"), 360, 740)
+        await page.until("document.querySelectorAll('section').length > 5")
+        shown = await page.text("#routes")
+        for said in (
+            "POST /v1/translations",
+            "GET /v1/live",
+            "client says: session.start",
+            "server says: caption",
+            "endpoint_ms",
+        ):
+            assert said in shown
+        assert await page.ask("document.documentElement.scrollWidth <= innerWidth")
 
     async def test_it_fits_a_phone_and_reads_without_sight(self, server: RunningServer, page: Browser) -> None:
         await page.open(server.url("/?phone"), 360, 740)
