@@ -15,10 +15,14 @@ from multiprocessing.reduction import recv_handle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from app.engine.messages import FromWorker, Ready, Shutdown, StartFailed, WorkerConfig
 from app.engine.refining import RefineThread
 from app.engine.step import EngineStep
 from app.frames import FrameRing
+from models.clock import CHUNK_FRAMES, HEIGHT, WIDTH
+from models.hypothesis import Hypothesis, Token
 
 if TYPE_CHECKING:
     from models.pipeline import Translator
@@ -61,6 +65,7 @@ def run(connection: Connection, config: WorkerConfig) -> None:
         rings = [FrameRing(recv_handle(connection), config.ring_capacity) for _ in range(config.slots)]
         try:
             translator = load_translator(config)
+            warm_up(translator)
         except (OSError, ValueError, ImportError, RuntimeError) as error:
             log.exception("the translator cannot be loaded")
             outlet.send(StartFailed(" ".join(str(error).split())))
@@ -95,6 +100,19 @@ def load_translator(config: WorkerConfig) -> Translator:
     if config.checkpoint.startswith(RANDOM):
         return Translator.random(config.slots, int(config.checkpoint.removeprefix(RANDOM)))
     return Translator.load(Path(config.checkpoint), config.device, config.slots)
+
+
+def warm_up(translator: Translator) -> None:
+    """Runs every part once, so that what is built at its first use does not delay the first stream's captions."""
+    blank = np.zeros((translator.slots, CHUNK_FRAMES, HEIGHT, WIDTH, 3), np.uint8)
+    translator.open(0)
+    translator.step(blank, np.arange(translator.slots) == 0)
+    translator.close(0)
+    spelled = Token("AB", "fingerspelling", 0, 80, 0.9, (0.9, 0.9))
+    hypothesis = Hypothesis((spelled,), 0, 0, 80, 1.0, (0.0, 1.0, 0.0), 0.9, 1.0, 1.0)
+    translator.draft(hypothesis)
+    if translator.speaker.refiner is not None:
+        translator.refine([hypothesis])
 
 
 def describe(config: WorkerConfig) -> dict[str, str | int | float | bool | list[str] | None]:
