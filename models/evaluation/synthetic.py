@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.scores import ErrorRate, bleu
+from models.evaluation.scores import ErrorRate, bleu, caption_right, words_right
 from models.pipeline import Translator
 from models.reading import Reading, read_many
 from models.speech import Explained
@@ -79,15 +79,13 @@ def found_letters(reading: Reading) -> list[str]:
 
 def _recorded(captions: list[Explained], truth: str) -> list[str]:
     """What the confidence stage learns from: features of captions and words, and whether they were right."""
-    wanted = truth.lower().strip(" .?!")
-    said = {word.strip(".,?!").lower() for word in truth.split()}
     lines = []
     for spoken in captions:
         caption = spoken.caption
+        right = words_right([word.text for word in caption.words], truth)
         words = [
-            {"features": features, "right": int(word.text.strip(".,?!").lower() in said)}
-            for features, word in zip(spoken.word_features, caption.words, strict=True)
+            {"features": features, "right": int(own)} for features, own in zip(spoken.word_features, right, strict=True)
         ]
-        right = int(caption.text.lower().strip(" .?!") == wanted)
-        lines.append(json.dumps({"caption": spoken.features, "right": right, "words": words}) + "\n")
+        whole = int(caption_right(caption.text, truth))
+        lines.append(json.dumps({"caption": spoken.features, "right": whole, "words": words}) + "\n")
     return lines

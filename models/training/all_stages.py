@@ -114,7 +114,7 @@ class Running:
 def _run(stage: Stage, data: Path, out: Path, options: dict[str, Any], begin: Event, minutes: Any) -> None:
     torch.set_num_threads(1)
     train = importlib.import_module(f"models.training.{stage.module}").train
-    torch.zeros(1, device=options["device"])
+    torch.zeros(1, device=options.get("device", "cpu"))
     begin.wait()
     print(stage.module, stage.options, train(data, out, minutes=float(minutes.value), **options), flush=True)
 

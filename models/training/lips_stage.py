@@ -25,6 +25,7 @@ from models.training.lips_clips import VOCABULARY, DrawnFolder, MouthClip, crops
 from models.training.lips_looks import IGNORED, Looks, MouthBatch, Store
 from models.training.lips_takes import WORDS, Sentences, Speeches, joined, played
 from models.training.loop import RUNS, Run, Schedule, best_device, device_of, learn
+from models.vocabulary import BLANK
 
 NAME = "lips"
 TEACHER = RUNS / "teacher" / "grid_mouths.npz"
@@ -44,6 +45,8 @@ class Recipe:
     weight_decay: float = 0.08
     framewise_first: float = 1.0  # weight of the framewise losses, at the start and from two thirds on
     framewise_last: float = 0.1
+    hush: float = 0.5  # weight of the loss on what is said before the lips have moved
+    frozen: bool = False  # the encoder stays as it is: then only the expert learns, in a third of the time
 
 
 class Lipreader(nn.Module):
@@ -86,15 +89,20 @@ class LipsLoss:
 
     def __call__(self, model: nn.Module, batch: MouthBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
         assert isinstance(model, Lipreader)
-        features = model.embed(batch).float()
+        if self.recipe.frozen:
+            model.encoder.eval()
+        with torch.set_grad_enabled(not self.recipe.frozen):
+            features = model.embed(batch).float()
         with torch.autocast(features.device.type, enabled=False):  # half precision is for pictures: the rest is small
             output = model.read(features, batch.lengths, Window.draw(self.rng))
             ctc_loss = ctc(output.log_probs, batch.lengths, batch.targets)
             near = framewise(model.near(features.transpose(1, 2)).transpose(1, 2), batch.phonemes)
             far = framewise(model.far(output.hidden), batch.phonemes)
             words = framewise(model.words(output.hidden), batch.words)
-        loss = ctc_loss + self.weight() * (near + far + words) / 3
-        return loss, {"ctc": ctc_loss.detach(), "near": near.detach(), "far": far.detach(), "words": words.detach()}
+            early = hush(output.log_probs, batch.phonemes)
+        loss = ctc_loss + self.weight() * (near + far + words) / 3 + self.recipe.hush * early
+        figures = {"ctc": ctc_loss, "near": near, "far": far, "words": words, "early": early}
+        return loss, {name: value.detach() for name, value in figures.items()}
 
     def weight(self) -> float:
         """Of the framewise losses now: falls in a line until two thirds of the time are spent."""
@@ -108,6 +116,16 @@ def framewise(scores: Tensor, labels: Tensor) -> Tensor:
         scores.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, label_smoothing=0.1, reduction="sum"
     )
     return total / (labels != IGNORED).sum().clamp(min=1)
+
+
+def hush(log_probs: Tensor, phonemes: Tensor) -> Tensor:
+    """Mean -log P(blank) of (B, T, V) over the silence before the first phoneme of each row (labels (B, T), 0 = silent).
+
+    CTC alone does not care when a symbol comes: where sentences are few it says their likeliest beginning at once, before
+    the lips have moved, and then can't take it back.
+    """
+    silent = (phonemes == BLANK) & ((phonemes > BLANK).cumsum(dim=1) == 0)
+    return -(log_probs[..., BLANK] * silent).sum() / silent.sum().clamp(min=1)
 
 
 class Mouths:
@@ -217,6 +235,7 @@ def train(
     if start is not None:
         model.encoder.load_state_dict(load(MouthEncoder, start, "mouth_encoder").state_dict())
         model.expert.load_state_dict(load(Expert, start, "lips").state_dict())
+    model.encoder.requires_grad_(not recipe.frozen)
     run = Run(NAME, model, seed=seed, device=place)
     schedule = Schedule(
         minutes, recipe.learning_rate, recipe.weight_decay, warmup_minutes=min(0.5, minutes / 20), average_decay=0.998

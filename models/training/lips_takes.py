@@ -40,8 +40,8 @@ class Takes:
 
 
 def silences(rng: np.random.Generator, count: int) -> Ints:
-    """Frames of silence beside what is said: mostly few, at times up to a second."""
-    return np.where(rng.random(count) < 0.5, rng.integers(1, 25, count), rng.integers(1, 8, count))
+    """Frames of silence beside what is said: half the time few, half the time up to more than a second."""
+    return np.where(rng.random(count) < 0.5, rng.integers(8, 32, count), rng.integers(0, 12, count))
 
 
 class Sentences:

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from models.checkpoint import load
 from models.features import HandEncoder
 from models.layout import GEOMETRY, HAND
+from models.synthetic.handshapes import LETTERS as LETTER_POSES
+from models.synthetic.pose import HAND_LENGTH
+from models.synthetic.signer import FACE_HEIGHT
 from models.training import feature_sets
 from models.training.feature_clips import FeatureClip, FeatureStore, Targets
 from models.training.hand_looks import Changes, draw_views, placed, relight
@@ -28,6 +31,7 @@ from models.vocabulary import LETTERS, ROUTES
 
 TAKES = 6
 MOST_AROUND = 800
+MOVING = "JZ"  # letters that are drawn in the air; their photographs are stills
 NEAR = 12
 """Photographs of one letter follow the order of their taking, so neighbours within this distance are one person's."""
 CHANGES = Changes(turn_deg=12, smallest=0.8, largest=1.25, shift=0.08, squeeze=0.08, mirror=0.5, background=0.3)
@@ -86,20 +90,40 @@ class Speller:
         rest = (int(rng.integers(0, 10)), int(rng.integers(0, 10)))
         hand: list[FloatArray] = []
         symbols: list[str] = []
+        moves: list[FloatArray] = []
         anchor = rng.random()
         for letter in word:
             held = max(2, round(float(pace * np.exp(rng.normal(0, 0.25)))))
+            if letter in MOVING:
+                held = max(held, int(rng.integers(7, 22)))
             shown = self._held(letter, held, anchor)
+            moves.append(self._move(letter, held))
             if hand and change:
                 steps = np.linspace(0, 1, int(change) + 2, dtype=np.float32)[1:-1, None]
                 hand.extend((1 - steps) * hand[-1] + steps * shown[0])
                 symbols.extend("?" * int(change))
+                moves.insert(-1, np.zeros((int(change), 2), np.float32))
             hand.extend(shown)
             symbols.extend(["#" + letter] * held)
-        return self._clip(np.stack(hand), symbols, word, rest)
+        return self._clip(np.stack(hand), symbols, word, rest, np.concatenate(moves))
+
+    def _move(self, letter: str, steps: int) -> FloatArray:
+        """How far the hand is from its place, (steps, 2) in face sides, x rightwards and y down: J and Z draw themselves."""
+        if letter not in MOVING:
+            return np.zeros((steps, 2), np.float32)
+        path = LETTER_POSES[letter].path[:, :2] * (1, -1) * HAND_LENGTH / FACE_HEIGHT
+        at = np.clip(np.linspace(0, len(path) - 1, steps) + self.rng.normal(0, 0.1, steps), 0, len(path) - 1)
+        drawn = np.stack([np.interp(at, np.arange(len(path)), path[:, axis]) for axis in range(2)], axis=1)
+        return np.asarray(drawn * self.rng.uniform(0.3, 1.2), np.float32)
 
     def _held(self, letter: str, steps: int, anchor: float) -> FloatArray:
-        """`steps` embeddings of one person's letter: takes near each other, smoothed over time."""
+        """`steps` embeddings of one person's letter: takes near each other, smoothed over time. A J begins as an I."""
+        if letter == "J" and "I" in self.bank.letters and self.rng.random() < 0.7:
+            turn = int(self.rng.integers(1, steps))
+            return np.concatenate([self._held("I", turn, anchor), self._held_still("J", steps - turn, anchor)])
+        return self._held_still(letter, steps, anchor)
+
+    def _held_still(self, letter: str, steps: int, anchor: float) -> FloatArray:
         photographs = self.bank.letters[letter]
         middle = anchor * len(photographs)
         rows = np.clip(middle + self.rng.normal(0, NEAR / 3, steps), 0, len(photographs) - 1).astype(int)
@@ -108,7 +132,9 @@ class Speller:
         blend = self.rng.uniform(0.3, 0.9)
         return np.asarray(blend * base + (1 - blend) * takes, np.float32)
 
-    def _clip(self, hand: FloatArray, symbols: list[str], word: str, rest: tuple[int, int]) -> FeatureClip:
+    def _clip(
+        self, hand: FloatArray, symbols: list[str], word: str, rest: tuple[int, int], moves: FloatArray
+    ) -> FeatureClip:
         rng, steps = self.rng, len(hand) + sum(rest)
         source = self.around[int(rng.integers(len(self.around)))]
         spelled, resting = np.flatnonzero(source.routes == SPELLING), np.flatnonzero(source.routes == REST)
@@ -117,14 +143,14 @@ class Speller:
         order = np.concatenate([before, rows, after]).astype(int)
         manual, mouth = source.manual[order].copy(), source.mouth[order].copy()
         own = slice(rest[0], rest[0] + len(hand))
-        self._surround(manual, own)
+        self._surround(manual, own, moves)
         manual[own, :HAND] = hand
         routes = np.full(steps, REST, np.int8)
         routes[own] = SPELLING
         padded = [""] * rest[0] + symbols + [""] * rest[1]
         return FeatureClip(manual, mouth, routes, tuple(padded), tuple("#" + letter for letter in word), ())
 
-    def _surround(self, manual: FloatArray, own: slice) -> None:
+    def _surround(self, manual: FloatArray, own: slice, moves: FloatArray) -> None:
         """Moves the spelling hand into another framing; often the other hand is out of the picture."""
         rng, geometry = self.rng, manual[:, 2 * HAND :]
         assert geometry.shape[1] == GEOMETRY, manual.shape
@@ -136,7 +162,7 @@ class Speller:
             geometry[:, 12:15] = 0
             geometry[:, 18:21] = 0
         x, y = rng.uniform(-1.9, -0.5), rng.uniform(-0.2, 1.5)
-        sway = np.cumsum(rng.normal(0, 0.02, (steps, 2)), axis=0)
+        sway = np.cumsum(rng.normal(0, 0.02, (steps, 2)), axis=0) + moves
         geometry[own, 0] = 1
         geometry[own, 1], geometry[own, 2] = x + sway[:, 0], y + sway[:, 1]
         geometry[own, 3] = rng.normal(-0.05, 0.2) + rng.normal(0, 0.06, steps)

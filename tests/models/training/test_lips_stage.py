@@ -264,3 +264,11 @@ def test_the_recipe_runs_and_its_weights_load(tmp_path: Path, monkeypatch: pytes
     with torch.inference_mode():
         features = encoder(torch.zeros(8, MOUTH_SIZE, MOUTH_SIZE, dtype=torch.uint8))
         assert expert(features[None]).log_probs.shape == (1, 8, VOCABULARY.size)
+
+
+def test_hush_asks_for_blanks_until_the_first_phoneme_alone() -> None:
+    log_probs = torch.full((1, 6, 3), -9.0)
+    log_probs[0, :, 0] = torch.tensor([-1.0, -2.0, -7.0, -7.0, -7.0, -7.0])
+    labels = torch.tensor([[0, 0, 2, 2, 0, IGNORED]])
+    assert lips_stage.hush(log_probs, labels) == 1.5
+    assert lips_stage.hush(log_probs, torch.tensor([[2, 0, 0, 0, IGNORED, IGNORED]])) == 0
