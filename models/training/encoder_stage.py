@@ -90,7 +90,7 @@ def symbol_loss(scores: Tensor, symbols: Tensor, smoothing: float = 0.1) -> Tens
 
 def train(
     data: Path, out: Path, *, minutes: float, seed: int = 0, name: str = "hand_encoder", device: str | None = None,
-    clips: Path = CLIPS, config: HandEncoderConfig | None = None,
+    clips: Path = CLIPS, config: HandEncoderConfig | None = None, permissive_only: bool = False,
 ) -> dict[str, float]:  # fmt: skip
     """Trains, or goes on, for `minutes` in all; saves hand_encoder to `out`; returns the held-out source's accuracy, where
     it is at hand. Clips drawn into `clips` meanwhile are taken in."""
@@ -98,7 +98,7 @@ def train(
     torch.manual_seed(seed)
     tasks = HandTasks(HandEncoder(config or HandEncoderConfig()))
     run = Run(name, tasks, seed, RUNS, where)
-    pools = HandPools(data, clips, where, MOST_DRAWN[where.type])
+    pools = HandPools(data, clips, where, MOST_DRAWN[where.type], permissive_only=permissive_only)
 
     def watch(run: Run) -> None:
         assert isinstance(run.average, HandTasks)

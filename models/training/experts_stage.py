@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models.checkpoint import save
+from models.checkpoint import load, save
 from models.config import ExpertConfig
 from models.experts import Expert
 from models.layout import MANUAL
@@ -31,9 +31,10 @@ LEARNING_RATE, LAYERS = 1.5e-3, {"sign": 5, "fingerspelling": 4}
 
 def train(
     data: Path, out: Path, *, minutes: float, seed: int = 0, only: str = "sign", device: str | None = None,
-    features: Path = feature_sets.FEATURES,
+    features: Path = feature_sets.FEATURES, start: Path | None = None, learning_rate: float = LEARNING_RATE,
 ) -> dict[str, float]:  # fmt: skip
-    """Trains one expert (`only` is "sign" or "fingerspelling"); `data` is not needed, the features hold all."""
+    """Trains one expert (`only` is "sign" or "fingerspelling"); `data` is not needed, the features hold all. `start` is a
+    folder of weights to go on from, with a lower `learning_rate`."""
     del data
     where, targets = best_device(device), Targets.of(feature_sets.glosses_of(out / "glosses.txt"))
     store, shares, kept = _clips(features, only, targets)
@@ -42,7 +43,10 @@ def train(
     vocabulary = targets.of_expert(only).size
     config = ExpertConfig(in_features=MANUAL, vocabulary=vocabulary, layers=LAYERS[only], dropout=0.15)
     expert = Expert(config)
-    expert.standardise.fit(store.manual[:: max(1, len(store.manual) // 100_000)].float())
+    if start is not None:
+        expert.load_state_dict(load(Expert, start, only).state_dict())
+    else:
+        expert.standardise.fit(store.manual[:: max(1, len(store.manual) // 100_000)].float())
     run = Run(f"{only}_expert", expert, seed, device=where)
     rng = random.Random(seed + run.steps)
 
@@ -65,7 +69,7 @@ def train(
         print(only, measured(run.average), flush=True)
 
     stream = feature_sets.batches(source, shares, seed=seed + run.steps, takes=Takes())
-    schedule = Schedule(minutes, LEARNING_RATE, warmup_minutes=min(0.5, minutes / 15), average_decay=0.996, half=False)
+    schedule = Schedule(minutes, learning_rate, warmup_minutes=min(0.5, minutes / 15), average_decay=0.996, half=False)
     best = learn(run, schedule, stream, loss, watch=watch)
     assert isinstance(best, Expert)
     save(best, config, out, only)

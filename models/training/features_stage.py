@@ -82,15 +82,16 @@ def _opened(checkpoint: Path, device: torch.device) -> tuple[Encoders, Targets]:
 
 def train(
     data: Path, out: Path, *, minutes: float = 30, seed: int = 0, clips: int = 2000, held_out: int = 120,
-    workers: int = 2, device: str | None = None, target: Path = FEATURES,
+    workers: int = 2, device: str | None = None, target: Path = FEATURES, permissive_only: bool = False,
 ) -> dict[str, float]:  # fmt: skip
-    """Draws what is missing of `clips` training and `held_out` validation clips and encodes them all."""
+    """Draws what is missing of `clips` training and `held_out` validation clips and encodes them all; with
+    `permissive_only` the grammar's sentences alone."""
     del minutes
     first = seed * 100_000
     kept_out = range(FIRST_HELD_OUT_SEED, FIRST_HELD_OUT_SEED + held_out)
     with ProcessPoolExecutor(workers) as pool:
         jobs = seen_clips.draw(HELD_OUT_CLIPS, kept_out, out, pool, held_out=True)
-        jobs += seen_clips.draw(CLIPS, range(first, first + clips), out, pool, data=data)
+        jobs += seen_clips.draw(CLIPS, range(first, first + clips), out, pool, data=None if permissive_only else data)
         for job in jobs:
             job.result()
     frames = encode_kept(out, best_device(device), target)

@@ -62,9 +62,10 @@ class Frozen:
 
 def train(
     data: Path, out: Path, *, minutes: float, seed: int = 0, mode: str = "gated", device: str | None = None,
-    features: Path = feature_sets.FEATURES,
+    features: Path = feature_sets.FEATURES, start: Path | None = None, learning_rate: float = 1e-3,
 ) -> dict[str, float]:  # fmt: skip
-    """Trains fusion on cached features; `mode` "cross" or "concat" for the ablation."""
+    """Trains fusion on cached features; `mode` "cross" or "concat" for the ablation. `start` is a folder of weights to go
+    on from, with a lower `learning_rate`."""
     del data
     where, targets = best_device(device), Targets.of(feature_sets.glosses_of(out / "glosses.txt"))
     drawn, spelled = FeatureStore.read(features / "synthetic.pt"), FeatureStore.read(features / "spelled.pt")
@@ -72,9 +73,12 @@ def train(
     held = Source.of(FeatureStore.read(features / "held_out.pt").to(where), "fusion", targets)
     words = list(range(len(drawn), len(source.store)))
     real = Source.of(source.store.part(words[-HELD_OUT_WORDS:]), "fusion", targets)
-    frozen = Frozen.load(out, where)
+    frozen, name = Frozen.load(out, where), "fusion" if mode == "gated" else f"fusion_{mode}"
     config = FusionConfig(sign_vocabulary=targets.glosses.size, mode=mode, dropout=0.15)
-    run = Run(f"fusion_{mode}", Fusion(config), seed, device=where)
+    fusion = Fusion(config)
+    if start is not None:
+        fusion.load_state_dict(load(Fusion, start, name).state_dict())
+    run = Run(f"fusion_{mode}", fusion, seed, device=where)
     rng = random.Random(seed + run.steps)
 
     def loss(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -92,10 +96,9 @@ def train(
         save(run.average, config, out, name)
         print(name, error_rate(run.average, frozen, held), flush=True)
 
-    name = "fusion" if mode == "gated" else f"fusion_{mode}"
     shares = [(list(range(len(drawn))), 1 - SPELLED_SHARE), (words[:-HELD_OUT_WORDS], SPELLED_SHARE)]
     stream = feature_sets.batches(source, shares, seed=seed + run.steps, takes=Takes(strength=0.8))
-    schedule = Schedule(minutes, 1e-3, warmup_minutes=min(0.5, minutes / 15), average_decay=0.995, half=False)
+    schedule = Schedule(minutes, learning_rate, warmup_minutes=min(0.5, minutes / 15), average_decay=0.995, half=False)
     best = learn(run, schedule, stream, loss, watch=watch)
     assert isinstance(best, Fusion)
     save(best, config, out, name)

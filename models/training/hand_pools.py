@@ -13,10 +13,11 @@ from torch import Tensor
 
 from models.features import HAND_SIZE
 from models.training import hand_poses, seen_clips
+from models.training.framing import random_background
 from models.training.hand_looks import Changes, draw_views, placed, relight, turned
 from models.training.photographs import DIGITS, cached_patches, read_digits, read_letters, symbol_id
 from models.training.seen_clips import POSE, SeenClip
-from models.training.splits import TRAINING_SOURCES
+from models.training.splits import letter_sources
 
 SOURCE_SHARES = {"davidlee": 0.36, "massey5": 0.26, "t32rahman": 0.14, "zarakiliz": 0.12, DIGITS: 0.14}
 NONE = -1
@@ -57,13 +58,15 @@ class Pictures:
 class HandPools:
     """Endless batches; drawn clips that appear in `clips` later are taken in by `look`."""
 
-    def __init__(self, data: Path, clips: Path, device: torch.device, most_drawn: int) -> None:
+    def __init__(
+        self, data: Path, clips: Path, device: torch.device, most_drawn: int, *, permissive_only: bool = False
+    ) -> None:
         self.device, self.clips, self.most_drawn = device, clips, most_drawn
         self.changes = Changes()
-        self.photographs = _photographs(data, device)
-        empty, hands = cached_patches(data)
+        self.photographs = _photographs(data, device, letter_sources(permissive_only=permissive_only))
+        empty, hands = made_up_patches() if permissive_only else cached_patches(data)
         self.empty = _channels_first(empty, device)
-        self.signing = _signing(hands, device)
+        self.signing = _signing(hands, device, taught=not permissive_only)
         self.drawn: Pictures | None = None
         self._read: set[Path] = set()
         self.look()
@@ -133,9 +136,16 @@ def _together(one: Pictures, other: Pictures) -> Pictures:
     )
 
 
-def _photographs(data: Path, device: torch.device) -> Pictures:
+def made_up_patches(count: int = 600) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Backgrounds drawn at random (N, 96, 96, 3), and no hands: for training without anybody's videos."""
+    rng = np.random.default_rng(0)
+    empty = np.stack([random_background(rng, 96, 96) for _ in range(count)])
+    return empty, np.zeros((0, 96, 96, 3), np.uint8)
+
+
+def _photographs(data: Path, device: torch.device, names: tuple[str, ...]) -> Pictures:
     """All training photographs; sources by their shares, classes of a source evenly."""
-    sources = {name: read_letters(data / "letters", name) for name in TRAINING_SOURCES}
+    sources = {name: read_letters(data / "letters", name) for name in names}
     sources[DIGITS] = read_digits(data)
     weights = []
     for name, one in sources.items():
@@ -151,11 +161,11 @@ def _photographs(data: Path, device: torch.device) -> Pictures:
     )  # fmt: skip
 
 
-def _signing(patches: NDArray[np.uint8], device: torch.device) -> Pictures:
+def _signing(patches: NDArray[np.uint8], device: torch.device, *, taught: bool) -> Pictures:
     """Hands of real signing: those that the teacher saw, or plain patches of which only "a hand" is known."""
-    taught = hand_poses.of_signing()
-    crops, poses = taught.crops, taught.poses
-    if not len(crops):
+    found = hand_poses.of_signing()
+    crops, poses = found.crops, found.poses
+    if not taught or not len(crops):
         crops, poses = patches, np.full((len(patches), POSE), np.nan, np.float32)
     return Pictures(
         _channels_first(crops, device), torch.full((len(crops),), NONE, device=device),

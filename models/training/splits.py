@@ -3,9 +3,16 @@
 from collections.abc import Iterable
 
 TRAINING_SOURCES = ("davidlee", "massey5", "t32rahman", "zarakiliz")
+PERMISSIVE_SOURCES = ("davidlee", "t32rahman")
+"""Those whose terms allow any use: public domain as stated by its author, and MIT; so are the digits (Apache-2.0)."""
 HELD_OUT_SOURCES = frozenset({"mariia"})
 HELD_OUT_VIDEOS = ("_4PBd_wiX_A", "_2u0MkRqpjA")
 HELD_OUT_GRID_CLIPS = 90
+
+
+def letter_sources(*, permissive_only: bool) -> tuple[str, ...]:
+    """The sources of letter photographs to learn from."""
+    return PERMISSIVE_SOURCES if permissive_only else TRAINING_SOURCES
 
 
 def is_held_out_video(name: str) -> bool:

@@ -1,0 +1,46 @@
+"""The bundled weights on signers that they were not trained on: what the README says of them stays true."""
+
+from pathlib import Path
+
+import pytest
+
+from models.evaluation.synthetic import found_glosses, found_letters, only_frames
+from models.pipeline import Translator
+from models.reading import Reading, read_many
+from models.synthetic import corpus
+
+CHECKPOINT = Path("models/checkpoints/compact")
+SENTENCES = {1_700_001: "My name is Anna.", 1_700_004: "I want to learn.", 1_700_005: "Where do you live?"}
+
+
+@pytest.fixture(scope="module")
+def translator() -> Translator:
+    return Translator.load(CHECKPOINT, slots=len(SENTENCES))
+
+
+@pytest.fixture(scope="module")
+def readings(translator: Translator) -> dict[str, tuple[corpus.Clip, Reading]]:
+    clips = [corpus.clip(seed, sentence, held_out=True) for seed, sentence in SENTENCES.items()]
+    found = read_many(translator, [only_frames(clip) for clip in clips])
+    return {clip.script.sentence.english: (clip, reading) for clip, reading in zip(clips, found, strict=True)}
+
+
+def test_signs_and_spelled_letters_are_read(readings: dict[str, tuple[corpus.Clip, Reading]]) -> None:
+    signs = letters = wrong = 0
+    for clip, reading in readings.values():
+        true = [span.text for span in clip.script.glosses]
+        wrong += sum(a != b for a, b in zip(true, found_glosses(reading), strict=False))
+        signs += len(true)
+        letters += len(found_letters(reading))
+    assert wrong <= signs // 3, f"{wrong} of {signs} signs"
+    assert 3 <= letters <= 6
+
+
+def test_a_spelled_name_reaches_the_caption_and_words_have_times(
+    translator: Translator, readings: dict[str, tuple[corpus.Clip, Reading]]
+) -> None:
+    _, reading = readings["My name is Anna."]
+    captions = translator.refine(list(reading.segments))
+    assert "Anna" in " ".join(caption.text for caption in captions)
+    word = next(word for caption in captions for word in caption.words if word.text.startswith("Anna"))
+    assert word.source == "fingerspelling" and word.end_ms > word.start_ms and 0 < word.confidence <= 1
