@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -10,7 +11,7 @@ import json
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -43,6 +44,9 @@ class Access:
         self._streams: Counter[str] = Counter()
         self.connections = 0
         """Live connections now open."""
+        self.unconnected = asyncio.Event()
+        """Set while none is open."""
+        self.unconnected.set()
 
     @property
     def is_open(self) -> bool:
@@ -82,6 +86,20 @@ class Access:
             return
         if urlsplit(origin).netloc != headers.get("host"):
             raise failure("origin_refused", got=origin[:100])
+
+    @contextmanager
+    def connected(self, observe: Callable[[int], None]) -> Iterator[None]:
+        """One more live connection for the time of the block; `observe` hears how many there are."""
+        self.connections += 1
+        self.unconnected.clear()
+        observe(self.connections)
+        try:
+            yield
+        finally:
+            self.connections -= 1
+            observe(self.connections)
+            if not self.connections:
+                self.unconnected.set()
 
     @contextmanager
     def counted(self, caller: Caller) -> Iterator[None]:

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
@@ -149,14 +149,14 @@ async def measured(pieces: list[Piece], url: str, pid: int) -> dict[str, Any]:
 
     marks, late, summary = SentMarks(), Lateness(), dict[str, Any]()
     before_s, begun_s = cpu_seconds(pid), time.monotonic()
-    events: AsyncIterator[dict[str, Any]] = live_events(LiveRequest(url, "fmp4"), iter(pieces), marks)
-    async for event in events:
-        if event["type"] == "caption":
-            late.note(event, marks, time.monotonic())
-        elif event["type"] == "error":
-            raise CliError(str(event["message"]))
-        elif event["type"] == "session.closed":
-            summary = event["summary"]
+    async with aclosing(live_events(LiveRequest(url, "fmp4"), iter(pieces), marks)) as events:
+        async for event in events:
+            if event["type"] == "caption":
+                late.note(event, marks, time.monotonic())
+            elif event["type"] == "error":
+                raise CliError(str(event["message"]))
+            elif event["type"] == "session.closed":
+                summary = event["summary"]
     elapsed_s, used_s = time.monotonic() - begun_s, cpu_seconds(pid) - before_s
     return {
         "cpu_share": used_s / elapsed_s / cores(), "cores": cores(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,8 +63,13 @@ def live(
     options = {name: value for name, value in asked.items() if value is not None}
     request: LiveRequest = LiveRequest(url, media, speed.value, api_key, options)
     show = print_events if output is LiveFormat.ndjson else show_captions
+
+    async def watch() -> None:
+        async with aclosing(live_events(request, pieces)) as events:  # whatever ends it, the connection is closed
+            await show(events)
+
     try:
-        asyncio.run(show(live_events(request, pieces)))
+        asyncio.run(watch())
     except (LiveError, MediaError) as error:
         raise CliError(str(error)) from error
 
@@ -104,8 +110,8 @@ async def show_captions(events: AsyncIterator[Event]) -> None:
 
 
 def raise_if_error(event: Event) -> None:
-    """An `error` that ends the session ends the command; one that can be retried is the server's to mend."""
-    if event["type"] == "error" and not event.get("retryable"):
+    """An `error` ends the session, and so the command."""
+    if event["type"] == "error":
         raise CliError(str(event.get("message") or event.get("code") or "the server reported an error"))
 
 

@@ -29,14 +29,16 @@ class Device(enum.StrEnum):
 class Stage(enum.StrEnum):
     """In the order in which they are trained."""
 
+    all = "all"
     labels = "labels"
     locate = "locate"
+    clips = "clips"
     encoder = "encoder"
+    lips = "lips"
     features = "features"
     spelling = "spelling"
     sign = "sign"
     fingerspelling = "fingerspelling"
-    lips = "lips"
     routing = "routing"
     fusion = "fusion"
     language = "language"
@@ -51,13 +53,16 @@ SHARED_STAGES: dict[Stage, tuple[str, dict[str, str]]] = {
 """Stages whose recipe serves two: its module and the option that tells them apart."""
 
 
-DERIVED_STAGES = frozenset({Stage.sign, Stage.fingerspelling, Stage.routing, Stage.fusion, Stage.confidence})
+DERIVED_STAGES = frozenset(
+    {Stage.features, Stage.sign, Stage.fingerspelling, Stage.routing, Stage.fusion, Stage.confidence}
+)
 """Stages that read no outside data, only what earlier stages made: they are as free as those."""
 
 
 def train(
     stage: Annotated[
-        Stage, typer.Argument(help="What to train; the stages stand in the order in which they build on each other.")
+        Stage,
+        typer.Argument(help="What to train, in the order in which stages build on each other; all: clips to fusion."),
     ],
     data: Annotated[Path, typer.Option(help="The folder of training data (docs/design-notes.md lists its parts).")],
     out: Annotated[Path, typer.Option(help="Where the weights go.")] = DEFAULT_CHECKPOINT,

@@ -9,7 +9,7 @@ import asyncio
 import bisect
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -77,7 +77,7 @@ def live_url(url: str) -> str:
 
 async def live_events(
     request: LiveRequest, pieces: Iterator[Piece], marks: SentMarks | None = None
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event]:
     """Every event of one session, from `session.ready` to `session.closed`; LiveError where it can't be had."""
     connection = await connected(request)
     sender: asyncio.Task[None] | None = None

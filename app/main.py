@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +23,7 @@ DESCRIPTION = """
 American Sign Language video in, English captions with confidence out. Live streams: WebSocket `/v1/live`
 (text frames are JSON, binary frames are media; `session.start` comes first). Failures are RFC 9457 problem documents.
 """
+FAREWELL_S = 3.0
 LARGEST_MESSAGE_FACTOR = 2
 """Messages over the limit but under this are answered by an error; larger ones end the connection unread (1009)."""
 
@@ -66,9 +70,22 @@ def server_config(settings: Settings, app: FastAPI | None = None) -> uvicorn.Con
     )
 
 
+class Server(uvicorn.Server):
+    """uvicorn's server, which tells live streams that it ends before it closes their connections."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        app = self.config.app
+        assert isinstance(app, FastAPI), f"server_config gives a FastAPI, got {type(app).__name__}"
+        app.state.services.closing.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                await app.state.access.unconnected.wait()
+        await super().shutdown(sockets)
+
+
 def serve(settings: Settings | None = None) -> None:
     """Runs the server until it is told to end."""
-    uvicorn.Server(server_config(settings or load_settings())).run()
+    Server(server_config(settings or load_settings())).run()
 
 
 def _version() -> str:

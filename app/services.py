@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 
 from app.engine.pool import Pool
@@ -19,6 +19,8 @@ class Services:
     metrics: Metrics
     pool: Pool
     supervisor: Supervisor
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the server is about to end: live streams tell their clients."""
 
     @classmethod
     def create(cls, settings: Settings) -> Services:

@@ -91,20 +91,19 @@ class LiveConnection:
 
     async def run(self) -> None:
         """Serves the client; whatever happens, it is told, and nothing of the stream is left."""
-        self._count(+1)
         sender: asyncio.Task[None] | None = None
-        try:
-            caller, refusal = self._admitted()
-            await self._websocket.accept(subprotocol=caller.subprotocol if caller else self._first_subprotocol())
-            sender = asyncio.create_task(self._outbox.run())
-            await self._end(refusal or await self._served(caller))
-        except WebSocketDisconnect:
-            log.debug("the client is gone")
-        finally:
-            self._count(-1)
-            if sender is not None:
-                sender.cancel()
-                await asyncio.gather(sender, return_exceptions=True)
+        with self._access.connected(self._services.metrics.connections.set):
+            try:
+                caller, refusal = self._admitted()
+                await self._websocket.accept(subprotocol=caller.subprotocol if caller else self._first_subprotocol())
+                sender = asyncio.create_task(self._outbox.run())
+                await self._end(refusal or await self._served(caller))
+            except WebSocketDisconnect:
+                log.debug("the client is gone")
+            finally:
+                if sender is not None:
+                    sender.cancel()
+                    await asyncio.gather(sender, return_exceptions=True)
 
     def _admitted(self) -> tuple[Caller, ServiceError | None]:
         limit = self._settings.max_connections
@@ -117,10 +116,6 @@ class LiveConnection:
         if self._access.connections > limit:
             return caller, failure("too_many_connections", retry_after_ms=5_000, limit=limit)
         return caller, None
-
-    def _count(self, change: int) -> None:
-        self._access.connections += change
-        self._services.metrics.connections.set(self._access.connections)
 
     def _first_subprotocol(self) -> str | None:
         return next(iter(self._websocket.scope.get("subprotocols") or []), None)
@@ -172,10 +167,11 @@ class LiveConnection:
     async def _until_over(self, session: Session) -> None:
         """Runs the session beside the client's messages; the session's end is the end."""
         running = asyncio.create_task(session.run())
-        others = [
-            asyncio.create_task(work)
-            for work in (self._listen(session), self._report(session), self._keep_time(session), self._watch_outbox())
-        ]
+        beside = (
+            self._listen(session), self._report(session), self._keep_time(session), self._watch_outbox(),
+            self._watch_server(),
+        )  # fmt: skip
+        others = [asyncio.create_task(work) for work in beside]
         try:
             waited: set[asyncio.Task[None]] = {running, *others}
             while not running.done():
@@ -250,6 +246,10 @@ class LiveConnection:
     async def _watch_outbox(self) -> None:
         await self._outbox.overflowed.wait()
         raise failure("client_too_slow", waiting="too many")
+
+    async def _watch_server(self) -> None:
+        await self._services.closing.wait()
+        raise failure("shutting_down", retry_after_ms=5_000)
 
     def _ready(self) -> SessionReady:
         settings = self._settings

@@ -190,8 +190,7 @@ class Decoder:
             else:
                 raw.close()
         self.process.kill()
-        if await self._wait_for_exit(REAP_TIMEOUT_S):
-            self.process.join(REAP_TIMEOUT_S)  # its pipes are closed: gone within the moment
+        await self._wait_for_exit(REAP_TIMEOUT_S)
         if self.process.exitcode is not None:
             self.process.close()
         else:
@@ -209,6 +208,7 @@ class Decoder:
             return not self.process.is_alive()
         finally:
             loop.remove_reader(sentinel)
+        self.process.join(timeout_s)  # its pipes are closed: gone within the moment
         return True
 
 

@@ -11,13 +11,12 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 from websockets.asyncio.client import ClientConnection, connect
 
 from app.access import Access
-from app.main import create_app, server_config
+from app.main import Server, create_app, server_config
 from app.settings import Settings, load_settings
 from tests.app.live_client import LiveClient
 
@@ -41,7 +40,7 @@ class RunningServer:
 
     def __init__(self, app: FastAPI) -> None:
         self.app = app
-        self._server = uvicorn.Server(server_config(app.state.settings, app))
+        self._server = Server(server_config(app.state.settings, app))
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import socket
@@ -105,6 +106,18 @@ def test_live_shows_captions_and_prints_events(
     assert [events[0]["type"], events[-1]["type"]] == ["session.ready", "session.closed"]
     assert events[-1]["summary"]["duration_ms"] == 1600
     assert any(event["type"] == "caption" and event["is_final"] for event in events)
+
+
+async def test_a_full_server_is_said(
+    server: RunningServer, reordered: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with server.live() as first, server.live() as second:
+        await first.start("webm")
+        await second.start("webm")
+        assert await asyncio.to_thread(main, ["live", str(reordered), "--url", server.url("")]) == 2
+        assert "All 2 streams of this server are in use; try again" in capsys.readouterr().err
+        await first.leave()
+        await second.leave()
 
 
 def test_what_the_server_refuses_is_one_sentence(

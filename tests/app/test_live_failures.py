@@ -9,8 +9,9 @@ import signal
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from app.main import create_app
 from tests.app import media
-from tests.app.conftest import KEY, RunningServer
+from tests.app.conftest import KEY, START_TIMEOUT_S, RunningServer, small_settings
 
 NOISE = bytes(range(256)) * 40
 WEBM = media.video("webm")
@@ -200,6 +201,24 @@ async def test_a_client_that_breaks_off_leaves_nothing_behind(server: RunningSer
     async with asyncio.timeout(20):
         while services.pool.free_slots < 2 or services.supervisor._given:
             await asyncio.sleep(0.02)
+
+
+@pytest.mark.timeout(START_TIMEOUT_S + 60)
+async def test_a_server_that_ends_says_so() -> None:
+    ending = RunningServer(create_app(small_settings(slots=1)))
+    try:
+        await asyncio.to_thread(ending.wait_ready)
+        async with ending.live() as client:
+            await client.start("jpeg")
+            await client.send(*media.jpeg_messages(16))
+            await client.until("signing.started")
+            stopping = asyncio.create_task(asyncio.to_thread(ending.stop))
+            assert await client.until_closed() == 1012
+        assert client.errors == ["shutting_down"]
+        assert client.events[-1]["summary"]["reason"] == "shutting_down"
+        await stopping
+    finally:
+        await asyncio.to_thread(ending.stop)
 
 
 async def test_a_dead_worker_is_told_and_replaced(server: RunningServer) -> None:
