@@ -247,7 +247,15 @@ def _as_seen(letters: str, text: str, posteriors: Sequence[float], share: float)
 def verified(token: Token, vocabulary: Sequence[str] = (), names: NameList | None = None) -> Verified:
     """`verify` of a spelled token; a token without a posterior for each letter has its mean for all."""
     posteriors = token.letters if len(token.letters) == len(token.text) else (token.posterior,) * len(token.text)
-    return verify(token.text, posteriors, vocabulary, names)
+    if names is not None:
+        return verify(token.text, posteriors, vocabulary, names)
+    return _verified_before(token.text, posteriors, tuple(vocabulary))
+
+
+@lru_cache(maxsize=4096)
+def _verified_before(letters: str, posteriors: tuple[float, ...], vocabulary: tuple[str, ...]) -> Verified:
+    """A caption asks for each of its words several times, and so does every draft after it."""
+    return verify(letters, posteriors, vocabulary)
 
 
 def show(token: Token, vocabulary: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ from models.training import feature_sets, seen_clips
 from models.training.feature_clips import FeatureClip, FeatureStore, Targets
 from models.training.feature_sets import FEATURES
 from models.training.loop import best_device, device_of
-from models.training.seen_clips import CLIPS, FIRST_HELD_OUT_SEED, HELD_OUT_CLIPS, SeenClip
+from models.training.seen_clips import CLIPS, HELD_OUT_CLIPS, SeenClip
 
 CROPS_AT_ONCE, CLIPS_A_PART = 2048, 60
 Floats = NDArray[np.float32]
@@ -81,19 +81,10 @@ def _opened(checkpoint: Path, device: torch.device) -> tuple[Encoders, Targets]:
 
 
 def train(
-    data: Path, out: Path, *, minutes: float = 30, seed: int = 0, clips: int = 2000, held_out: int = 120,
-    workers: int = 2, device: str | None = None, target: Path = FEATURES, permissive_only: bool = False,
-) -> dict[str, float]:  # fmt: skip
-    """Draws what is missing of `clips` training and `held_out` validation clips and encodes them all; with
-    `permissive_only` the grammar's sentences alone."""
-    del minutes
-    first = seed * 100_000
-    kept_out = range(FIRST_HELD_OUT_SEED, FIRST_HELD_OUT_SEED + held_out)
-    with ProcessPoolExecutor(workers) as pool:
-        jobs = seen_clips.draw(HELD_OUT_CLIPS, kept_out, out, pool, held_out=True)
-        jobs += seen_clips.draw(CLIPS, range(first, first + clips), out, pool, data=None if permissive_only else data)
-        for job in jobs:
-            job.result()
+    data: Path, out: Path, *, minutes: float = 30, seed: int = 0, device: str | None = None, target: Path = FEATURES
+) -> dict[str, float]:
+    """Encodes all clips that `signbind train clips` has drawn."""
+    del data, minutes, seed
     frames = encode_kept(out, best_device(device), target)
     return {"frames": float(frames), "hours": frames / FRAME_RATE_HZ / 3600}
 
@@ -106,7 +97,7 @@ def encode_kept(
     for folder, name in ((HELD_OUT_CLIPS, "held_out"), (CLIPS, "synthetic")):
         paths = seen_clips.kept(folder)
         if not paths:
-            raise ValueError(f"expected drawn clips in {folder}, but there are none: draw for longer")
+            raise ValueError(f"expected drawn clips in {folder}, but there are none: run `signbind train clips` first")
         groups = [paths[start : start + CLIPS_A_PART] for start in range(0, len(paths), CLIPS_A_PART)]
         parts = [target / "parts" / f"{name}{number:04d}.pt" for number in range(len(groups))]
         work = [(checkpoint, group, device, part) for group, part in zip(groups, parts, strict=True)]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate
 
-from models.lips import MOUTH_SIZE
+from models.lips import MOUTH_SIZE, MouthEncoder
 from models.training.lips_clips import CROP_MARGIN, MARGIN, SIDE, MouthClip
 from models.training.lips_takes import Takes
 from models.vocabulary import BLANK
@@ -22,6 +22,7 @@ from models.vocabulary import BLANK
 IGNORED = -100
 STEPS_OF = 8  # rows are padded to a multiple of this: few shapes keep a GPU's plans of convolutions few
 CROPS_OF = 512
+FRAMES_A_VIEW = 75  # that are looked at in one way when looks are kept
 
 
 @dataclass
@@ -190,3 +191,45 @@ class Looks:
         start, size = self._uniform(0, steps, *holes), self._uniform(-6, 6, *holes)
         hidden = (place >= start) & (place < start + size)
         return (~hidden.any(dim=1)).float()[..., None]
+
+
+class KeptLooks(Looks):
+    """Looks whose crops an encoder that no longer learns has seen already: `VIEWS` looks at every clip, embedded once.
+
+    A batch then costs a gather. Its `crops` are the embeddings (N, width) of rows, each row in one view.
+    """
+
+    def __init__(self, store: Store, seed: int, encoder: MouthEncoder, views: int = 5) -> None:
+        super().__init__(store, seed)
+        self.encoder, self.views = encoder.eval(), views
+        self.embeddings = torch.zeros(views, 0, encoder.config.width, device=self.device)
+
+    def batch(self, takes: Takes) -> MouthBatch:
+        self._keep_up()
+        return super().batch(takes)
+
+    @torch.no_grad()
+    def _keep_up(self) -> None:
+        """Embeds what the store has gained, `FRAMES_A_VIEW` neighbouring frames in one look."""
+        have, new = self.embeddings.shape[1], len(self.store.pictures)
+        parts = [self._views(torch.arange(at, min(at + FRAMES_A_VIEW, new))) for at in range(have, new, FRAMES_A_VIEW)]
+        self.embeddings = torch.cat([self.embeddings, *parts], dim=1)
+
+    def _views(self, numbers: Tensor) -> Tensor:
+        numbers = numbers.to(self.device)
+        steps, one = torch.arange(len(numbers), device=self.device), torch.zeros_like(numbers)
+        looks = []
+        for _ in range(self.views):
+            crops = super()._cut(numbers, self.cuts(1, len(numbers))[0])
+            looks.append(self.encoder.embed(super()._lit(crops, one, steps, (1, len(numbers)))).float())
+        return torch.stack(looks)
+
+    def _cut(self, numbers: Tensor, cuts: Tensor) -> Tensor:
+        del cuts
+        return numbers
+
+    def _lit(self, crops: Tensor, rows: Tensor, steps: Tensor, shape: tuple[int, int]) -> Tensor:
+        del steps
+        view = torch.randint(self.views, (shape[0],), generator=self.generator, device=self.device)
+        seen = self.embeddings[view[rows], crops]
+        return seen + self._normal(*seen.shape) * self._uniform(0, 0.15, shape[0], 1)[rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from models.streaming import Window
 from models.training.expert_loss import ctc, edit_distance, greedy, padding_mask
 from models.training.grid import grid_clips
 from models.training.lips_clips import VOCABULARY, DrawnFolder, MouthClip, crops_between, read_grid
-from models.training.lips_looks import IGNORED, Looks, MouthBatch, Store
+from models.training.lips_looks import IGNORED, KeptLooks, Looks, MouthBatch, Store
 from models.training.lips_takes import WORDS, Sentences, Speeches, joined, played
 from models.training.loop import RUNS, Run, Schedule, best_device, device_of, learn
 from models.vocabulary import BLANK
@@ -45,8 +46,9 @@ class Recipe:
     weight_decay: float = 0.08
     framewise_first: float = 1.0  # weight of the framewise losses, at the start and from two thirds on
     framewise_last: float = 0.1
+    timed: float = 0.5  # weight of the framewise loss on the CTC posteriors themselves: say it when it is seen
     hush: float = 0.5  # weight of the loss on what is said before the lips have moved
-    frozen: bool = False  # the encoder stays as it is: then only the expert learns, in a third of the time
+    frozen: bool = False  # the encoder stays as it is and has seen every crop before: only the expert learns
 
 
 class Lipreader(nn.Module):
@@ -62,7 +64,8 @@ class Lipreader(nn.Module):
 
     def embed(self, batch: MouthBatch) -> Tensor:
         """Embeddings (B, T, 96), zero on padding and where the mouth is not seen."""
-        embeddings = self.encoder.embed(batch.crops)[: len(batch.rows)]
+        plain = batch.crops.ndim == 4  # else embeddings that were kept
+        embeddings = (self.encoder.embed(batch.crops) if plain else batch.crops)[: len(batch.rows)]
         features = embeddings.new_zeros(*batch.phonemes.shape, embeddings.shape[-1])
         return features.index_put((batch.rows, batch.steps), embeddings) * batch.seen
 
@@ -89,19 +92,17 @@ class LipsLoss:
 
     def __call__(self, model: nn.Module, batch: MouthBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
         assert isinstance(model, Lipreader)
-        if self.recipe.frozen:
-            model.encoder.eval()
-        with torch.set_grad_enabled(not self.recipe.frozen):
-            features = model.embed(batch).float()
+        features = model.embed(batch).float()
         with torch.autocast(features.device.type, enabled=False):  # half precision is for pictures: the rest is small
             output = model.read(features, batch.lengths, Window.draw(self.rng))
             ctc_loss = ctc(output.log_probs, batch.lengths, batch.targets)
             near = framewise(model.near(features.transpose(1, 2)).transpose(1, 2), batch.phonemes)
             far = framewise(model.far(output.hidden), batch.phonemes)
             words = framewise(model.words(output.hidden), batch.words)
-            early = hush(output.log_probs, batch.phonemes)
-        loss = ctc_loss + self.weight() * (near + far + words) / 3 + self.recipe.hush * early
-        figures = {"ctc": ctc_loss, "near": near, "far": far, "words": words, "early": early}
+            timed, early = framewise(output.log_probs, batch.phonemes), hush(output.log_probs, batch.phonemes)
+        loss = ctc_loss + self.weight() * (near + far + words) / 3
+        loss = loss + self.recipe.timed * timed + self.recipe.hush * early
+        figures = {"ctc": ctc_loss, "near": near, "far": far, "words": words, "timed": timed, "early": early}
         return loss, {name: value.detach() for name, value in figures.items()}
 
     def weight(self) -> float:
@@ -132,15 +133,16 @@ class Mouths:
     """Endless batches of GRID's takes and drawn ones, all on one device; drawn clips may come while it runs."""
 
     def __init__(
-        self, real: Sequence[MouthClip], drawn: DrawnFolder, recipe: Recipe, device: torch.device, seed: int
-    ) -> None:
+        self, real: Sequence[MouthClip], drawn: DrawnFolder, recipe: Recipe, device: torch.device, seed: int,
+        frozen: MouthEncoder | None = None,
+    ) -> None:  # fmt: skip
         self.recipe, self.drawn, self.rng = recipe, drawn, np.random.default_rng(seed)
         clips = [clip for clip in real if len(clip.words) == WORDS]
         if not clips:
             raise ValueError(f"lips learn from sentences of {WORDS} words, but got none: give GRID's clips")
         self.vocabulary = sorted({word.text for clip in clips for word in clip.words})
         self.store = Store.empty(device)
-        self.looks = Looks(self.store, seed)
+        self.looks = Looks(self.store, seed) if frozen is None else KeptLooks(self.store, seed, frozen)
         self.sentences = Sentences(clips, self.store.add(clips, self.vocabulary))
         self.speeches, self.unseen = Speeches([], []), list[MouthClip]()
         self.order: list[int] = []
@@ -230,11 +232,13 @@ def train(
     real = read_grid(grid_clips(data / "grid_lips", held_out=False), TEACHER)
     held_out = read_grid(grid_clips(data / "grid_lips", held_out=True), TEACHER)
     print(f"{NAME}: {len(real)} GRID clips read in {time.monotonic() - began:.0f} s", flush=True)
-    mouths = Mouths(real, DrawnFolder(synthetic), recipe, place, seed)
-    model = Lipreader(*lips_configs(), words=len(mouths.vocabulary))
+    words = len({word.text for clip in real for word in clip.words})
+    model = Lipreader(*lips_configs(), words=words)
     if start is not None:
         model.encoder.load_state_dict(load(MouthEncoder, start, "mouth_encoder").state_dict())
         model.expert.load_state_dict(load(Expert, start, "lips").state_dict())
+    frozen = copy.deepcopy(model.encoder).to(place) if recipe.frozen else None
+    mouths = Mouths(real, DrawnFolder(synthetic), recipe, place, seed, frozen)
     model.encoder.requires_grad_(not recipe.frozen)
     run = Run(NAME, model, seed=seed, device=place)
     schedule = Schedule(

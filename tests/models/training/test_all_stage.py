@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from models.training.all_stages import STAGES, Plan, Running, Shares, Stage
+from models.training.all_stage import STAGES, Plan, Running, Shares, Stage
 
 
 def _captions(path: Path) -> Path:
