@@ -12,7 +12,7 @@ import torch
 from models.canvas import placement
 from models.checkpoint import load
 from models.experts import Expert
-from models.lips import MOUTH_SIZE, MouthEncoder
+from models.lips import MOUTH_SIZE, MouthEncoder, MouthEncoderConfig
 from models.training import grid, lips_stage
 from models.training.expert_loss import steps_needed
 from models.training.grid import GridClip, grid_clips
@@ -30,7 +30,7 @@ from models.training.lips_clips import (
     mouth_pictures,
     steadied,
 )
-from models.training.lips_looks import CROPS_OF, IGNORED, Looks, Store, Variety
+from models.training.lips_looks import CROPS_OF, IGNORED, KeptLooks, Looks, Store, Variety
 from models.training.lips_stage import KEPT_BACK, Mouths, Recipe
 from models.training.lips_takes import LONGEST, WORDS, Sentences, Speeches, joined, played, wander
 
@@ -134,6 +134,22 @@ def test_a_batch_pads_rows_and_fills_crops() -> None:
     assert torch.equal(batch.phonemes != IGNORED, own)
     assert not (batch.words[:2][own[:2]] == IGNORED).any()
     assert batch.seen.shape == (4, steps, 1)
+
+
+def test_kept_looks_are_the_encoders_embeddings_and_grow_with_the_store() -> None:
+    store, rng = Store.empty(CPU), np.random.default_rng(0)
+    torch.manual_seed(0)
+    encoder = MouthEncoder(MouthEncoderConfig(stem=4, channels=(4,), blocks=(1,)))
+    drawn = Sentences([sentence(0)], store.add([sentence(0)], TEXTS))
+    looks = KeptLooks(store, 0, encoder, views=2)
+    batch = looks.batch(played(drawn.draw(np.array([0, 0]), rng, 0.0), rng))
+    assert batch.crops.shape[1:] == (encoder.config.width,) and not encoder.training
+    assert looks.embeddings.shape == (2, len(store.pictures), encoder.config.width)
+    before = looks.embeddings.clone()
+    store.add([sentence(1)], TEXTS)
+    looks.batch(played(drawn.draw(np.array([0]), rng, 0.0), rng))
+    assert looks.embeddings.shape[1] == len(store.pictures) > before.shape[1]
+    assert torch.equal(looks.embeddings[:, : before.shape[1]], before)
 
 
 def test_without_variety_a_look_is_the_live_crop() -> None:
@@ -256,6 +272,7 @@ def test_the_recipe_runs_and_its_weights_load(tmp_path: Path, monkeypatch: pytes
     place: dict[str, Any] = {"synthetic": tmp_path / "clips", "device": "cpu", "recipe": Recipe(clips=3)}
     lips_stage.train(tmp_path / "data", tmp_path / "first", minutes=0.001, **place)
     (tmp_path / "runs" / "lips.ckpt").unlink()
+    place["recipe"] = Recipe(clips=3, frozen=True)
     figures = lips_stage.train(tmp_path / "data", tmp_path / "out", minutes=0.001, start=tmp_path / "first", **place)
     assert figures["steps"] >= 1
     assert figures["grid_phoneme_error_rate"] >= 0
