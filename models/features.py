@@ -117,7 +117,9 @@ class PooledBackbone(nn.Module):
 def _tiny_dinov2(config: HandEncoderConfig) -> nn.Module:
     from transformers import Dinov2Config, Dinov2Model
 
-    sizes = Dinov2Config(hidden_size=128, num_hidden_layers=6, num_attention_heads=4, image_size=HAND_SIZE, patch_size=8)
+    sizes = Dinov2Config(
+        hidden_size=128, num_hidden_layers=6, num_attention_heads=4, image_size=HAND_SIZE, patch_size=8
+    )
     return DinoBackbone(replace(config, picture_px=HAND_SIZE), Dinov2Model(sizes))
 
 
