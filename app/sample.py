@@ -17,7 +17,7 @@ from models.clock import FRAME_RATE_HZ, HEIGHT, WIDTH
 from models.synthetic import corpus
 
 PATH = Path(__file__).parent / "web" / "sample.webm"
-SENTENCES = ("My name is Maria.", "I want to drink water.", "Thank you for your help.")
+SENTENCES = ("My name is Maria.", "I want to learn.", "Thank you for your help.")
 SEED = 1_000_072
 """A signer that training never saw, in a picture with little noise, so that the file stays small."""
 MUXER = {"live": "1", "cluster_size_limit": "1"}
