@@ -32,11 +32,16 @@ Show = Callable[[Token, Sequence[str]], str]
 
 @dataclass(frozen=True)
 class Request:
-    """One segment to be written as English: tokens in signing order, names that may be spelled, sentences before it."""
+    """One segment to be written as English: tokens in signing order, names that may be spelled, sentences before it.
+
+    `adapter` is the name of a loaded adapter; `grows` says that a longer one may follow, so that its prompt is kept.
+    """
 
     tokens: tuple[Token, ...]
     vocabulary: tuple[str, ...] = ()
     context: tuple[str, ...] = ()
+    adapter: str | None = None
+    grows: bool = True
 
 
 @dataclass(frozen=True)

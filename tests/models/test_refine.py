@@ -15,6 +15,7 @@ from transformers import LlamaForCausalLM
 from models.hypothesis import Token
 from models.lexemes import Lexemes, agreement, stem
 from models.prompts import Request, gloss_line, lower_start, readable, sentence_case
+from models.quantised import Precision
 from models.refine import Refiner, RefinerError
 from models.training.language_stage import Size, batches, loss_of, save, train_tokenizer
 from models.training.text_pairs import Pair
@@ -131,8 +132,8 @@ def test_a_missing_model_or_adapter_is_said_in_one_sentence(tmp_path: Path, fold
         Refiner.load(tmp_path)
     with pytest.raises(RefinerError, match=r"no adapter_config\.json; train one with"):
         Refiner.load(folder, adapter=tmp_path)
-    with pytest.raises(RefinerError, match="8bit, 4bit or nothing"):
-        Refiner.load(folder, load_in=cast("None", "2bit"))
+    with pytest.raises(RefinerError, match="must be fp32, bf16, 8bit or 4bit, got '2bit'"):
+        Refiner.load(folder, precision=cast(Precision, "2bit"))
 
 
 def test_an_adapter_changes_what_is_said(tmp_path: Path, folder: Path) -> None:
