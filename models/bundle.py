@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from models.backends import Backend
 from models.checkpoint import CheckpointError, load
 from models.confidence import Calibrator
 from models.config import ExpertConfig, FusionConfig, RouterConfig
@@ -27,13 +28,16 @@ from models.vocabulary import LETTERS, PHONEMES, Vocabulary, joint
 GLOSSES = "glosses.txt"
 
 
-def translator(folder: Path, device: str = "cpu", slots: int = 4, adapter: str | None = None) -> Translator:
+def translator(
+    folder: Path, device: str = "cpu", slots: int = 4, adapter: str | None = None, backend: Backend | None = None
+) -> Translator:
     """Loads every stage of a checkpoint; CheckpointError or RefinerError names the first part that is missing."""
     if not folder.is_dir():
         raise CheckpointError(f"expected a checkpoint folder at {folder}, but there is none: give one, or train one")
     glosses = Vocabulary.read(folder / GLOSSES)
-    sight = Sight(load(Locator, folder, "locate").to(device), load(HandEncoder, folder, "hand_encoder").to(device),
-                  load(MouthEncoder, folder, "mouth_encoder").to(device), slots)  # fmt: skip
+    backend = backend or Backend("auto", device, torch.get_num_threads())
+    sight = Sight(load(Locator, folder, "locate"), load(HandEncoder, folder, "hand_encoder"),
+                  load(MouthEncoder, folder, "mouth_encoder"), slots, backend)  # fmt: skip
     experts = [load(Expert, folder, name).to(device) for name in ("sign", "fingerspelling", "lips")]
     fusion = load(Fusion, folder, "fusion").to(device)
     if fusion.config.sign_vocabulary != glosses.size:

@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 
 from models.config import FusionConfig
 from models.gate import Gate, entropy
-from models.layers.attention import AttentionState, ChunkedAttention, Sight, sight_offline, sight_step
+from models.layers.attention import AttentionState, ChunkedAttention, Sight, sight_offline, write_ring
 from models.layers.encoder import Encoder, EncoderState
 from models.streaming import StreamState, Window, chunks_of
 from models.vocabulary import BLANK, FINGERSPELLING, REST, SIGN
@@ -102,12 +102,16 @@ class CrossMix(nn.Module):
         added = self.manual_to_lips(manual, lips, sight) + self.lips_to_manual(lips, manual, sight)
         return streams.manual + streams.lips + added, _no_gate(streams)
 
-    def step(self, streams: Streams, sight: Sight, state: list[AttentionState]) -> tuple[Tensor, Tensor]:
-        """The same for one chunk."""
+    def step(
+        self, streams: Streams, sight: Sight, state: list[AttentionState], seen: Tensor, active: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The same for the chunk after `seen` (slots,) chunks; advances the active slots."""
         manual, lips = self.manual_norm(streams.manual), self.lips_norm(streams.lips)
-        added = self.manual_to_lips.step(manual, lips, sight, state[0])
-        added = added + self.lips_to_manual.step(lips, manual, sight, state[1])
-        return streams.manual + streams.lips + added, _no_gate(streams)
+        added, from_lips = self.manual_to_lips.advance(manual, lips, sight, state[0].ring)
+        more, from_manual = self.lips_to_manual.advance(lips, manual, sight, state[1].ring)
+        for own, fresh in zip(state, (from_lips, from_manual), strict=True):
+            write_ring(own.ring, fresh, seen, active)
+        return streams.manual + streams.lips + added + more, _no_gate(streams)
 
 
 def _no_gate(streams: Streams) -> Tensor:
@@ -165,8 +169,8 @@ class Fusion(nn.Module):
         streams = self._streams(experts)
         if isinstance(self.mix, CrossMix):
             encoder = self.encoder
-            sight = sight_step(state.encoder.seen, encoder.channels, encoder.window, streams.manual)
-            mixed, alpha = self.mix.step(streams, sight, state.crossed)
+            seen = state.encoder.seen
+            mixed, alpha = self.mix.step(streams, encoder.sight(seen, streams.manual), state.crossed, seen, active)
         else:
             mixed, alpha = self.mix(streams)
         return self._output(experts, self.encoder.step(mixed, state.encoder, active), alpha)

@@ -85,7 +85,7 @@ class Locator(nn.Module):
             enlarged = F.interpolate(narrow(x), size=level.shape[-2:], mode="nearest")
             x = up(enlarged + level)
         maps: Tensor = self.heads(x)
-        return maps.view(len(frames), len(PARTS), CHANNELS, GRID_HEIGHT, GRID_WIDTH)
+        return maps.view(-1, len(PARTS), CHANNELS, GRID_HEIGHT, GRID_WIDTH)
 
     def find(self, frames: Sequence[Pixels]) -> list[Boxes]:
         """Boxes of every frame (any size of the canvas' shape, RGB uint8)."""
@@ -103,10 +103,11 @@ class Locator(nn.Module):
         found: list[Boxes] = []
         for start in range(0, len(small), batch):
             maps = self(torch.from_numpy(np.ascontiguousarray(small[start : start + batch])))
-            found += [self._boxes(row) for row in peaks(maps).tolist()]
+            found += [self.boxes(row) for row in peaks(maps).tolist()]
         return found
 
-    def _boxes(self, parts: list[list[float]]) -> Boxes:
+    def boxes(self, parts: list[list[float]]) -> Boxes:
+        """The boxes of one frame's `peaks`: those hot enough, and of one hand found twice the better one."""
         boxes: Boxes = {}
         heats = {}
         for name, (heat, x, y, side) in zip(PARTS, parts, strict=True):
@@ -129,6 +130,17 @@ def shrink(frame: Pixels) -> Pixels:
     if frame.shape[:2] == (4 * SMALL_HEIGHT, 4 * SMALL_WIDTH):  # halving twice is four times as fast
         frame = np.asarray(cv2.resize(frame, (2 * SMALL_WIDTH, 2 * SMALL_HEIGHT), interpolation=cv2.INTER_AREA))
     return np.asarray(cv2.resize(frame, (SMALL_WIDTH, SMALL_HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+class PeakLocator(nn.Module):
+    """Small frames, uint8 RGB (N, 120, 160, 3) -> (N, 4 parts, 4), the `peaks` of the locator's maps."""
+
+    def __init__(self, locator: Locator) -> None:
+        super().__init__()
+        self.locator = locator
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return peaks(self.locator(frames))
 
 
 def peaks(maps: Tensor) -> Tensor:

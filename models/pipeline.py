@@ -18,16 +18,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.backends import Backend
 from models.clock import CHUNK_FRAMES
 from models.ctc import PrefixBeam
 from models.hypothesis import Caption, Decoded, Hypothesis, StreamOptions, Update, milliseconds, tokens_of
 from models.segments import Segmenter
-from models.sight import Seen, Sight
+from models.sight import Chunks, Seen, Sight
 from models.speech import Speaker
 from models.temporal import Temporal
 from models.vocabulary import Vocabulary
 
-Frames = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 
@@ -59,11 +59,11 @@ class Translator:
         """How long each stage of the last step took."""
 
     @staticmethod
-    def load(folder: Path, device: str = "cpu", slots: int = 4) -> Translator:
+    def load(folder: Path, device: str = "cpu", slots: int = 4, backend: Backend | None = None) -> Translator:
         """Loads a checkpoint folder; raises `CheckpointError` with one sentence when a part is missing."""
         from models.bundle import translator
 
-        return translator(folder, device, slots)
+        return translator(folder, device, slots, backend=backend)
 
     @staticmethod
     def random(slots: int = 2, seed: int = 0) -> Translator:
@@ -88,8 +88,9 @@ class Translator:
         return list(self._slot(slot).routes or [])
 
     @torch.inference_mode()
-    def step(self, frames: Frames, active: Mask) -> list[list[Update]]:
-        """One chunk, frames (slots, CHUNK_FRAMES, 480, 640, 3) uint8, for the slots that are `active`."""
+    def step(self, frames: Chunks, active: Mask) -> list[list[Update]]:
+        """One chunk, frames (slots, CHUNK_FRAMES, 480, 640, 3) uint8, for the slots that are `active`; or for each of them
+        its CHUNK_FRAMES frames, wherever they lie."""
         begun = time.perf_counter()
         seen = self.sight.encode(frames, active)
         sighted = time.perf_counter()

@@ -6,6 +6,7 @@ row of features a step (see models/layout.py). `frames_encoded` counts, and a te
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models import crops
+from models.backends import Backend
 from models.clock import CHUNK_FRAMES
 from models.features import HandEncoder
 from models.layout import HAND, MANUAL, MOUTH
 from models.lips import MouthEncoder
-from models.locate import Boxes, BoxSmoother, Locator
+from models.locate import SMALL_HEIGHT, SMALL_WIDTH, Boxes, BoxSmoother, Locator, PeakLocator, shrink
 
 Frames = NDArray[np.uint8]
+Chunks = Frames | Mapping[int, Sequence[Frames]]
 SIDES = ("right_hand", "left_hand")
 
 
@@ -37,9 +40,15 @@ class Seen:
 class Sight:
     """The eyes of all slots: one locator, one encoder of hands, one of mouths, and each slot's smoothed boxes."""
 
-    def __init__(self, locator: Locator, hand: HandEncoder, mouth: MouthEncoder, slots: int) -> None:
-        self.locator, self.hand, self.mouth = locator.eval(), hand.eval(), mouth.eval()
-        self.slots = slots
+    def __init__(
+        self, locator: Locator, hand: HandEncoder, mouth: MouthEncoder, slots: int, backend: Backend | None = None
+    ) -> None:
+        backend = backend or Backend("torch")
+        self.backend, self.slots = backend, slots
+        self._boxes = locator.boxes
+        self._find = backend.network(PeakLocator(locator), np.zeros((1, SMALL_HEIGHT, SMALL_WIDTH, 3), np.uint8))
+        self._hand = backend.network(hand, np.zeros((1, crops.HAND_SIDE, crops.HAND_SIDE, 3), np.uint8))
+        self._mouth = backend.network(mouth, np.zeros((1, crops.MOUTH_SIDE, crops.MOUTH_SIDE), np.uint8))
         self.smoothers = [BoxSmoother() for _ in range(slots)]
         self.previous: list[Boxes | None] = [None] * slots
         self.frames_encoded = 0
@@ -49,9 +58,9 @@ class Sight:
         self.smoothers[slot] = BoxSmoother()
         self.previous[slot] = None
 
-    @torch.inference_mode()
-    def encode(self, frames: Frames, active: NDArray[np.bool_]) -> Seen:
-        """Encodes (S, C, 480, 640, 3) uint8; rows that are not active stay zero and keep their state."""
+    def encode(self, frames: Chunks, active: NDArray[np.bool_]) -> Seen:
+        """Encodes (S, C, 480, 640, 3) uint8, or each active row's C frames wherever they lie; rows that are not active
+        stay zero and keep their state."""
         rows = [int(row) for row in np.flatnonzero(active)]
         manual = torch.zeros(self.slots, CHUNK_FRAMES, MANUAL)
         mouth = torch.zeros(self.slots, CHUNK_FRAMES, MOUTH)
@@ -60,27 +69,26 @@ class Sight:
         if not rows:
             return Seen(manual, mouth, hands, faces)
         self.frames_encoded += len(rows) * CHUNK_FRAMES
-        found = self.locator.find([frame for row in rows for frame in frames[row]])
+        found = self._find(np.stack([shrink(frame) for row in rows for frame in frames[row]])).tolist()
         pieces = Pieces()
         for at, row in enumerate(rows):
             for step in range(CHUNK_FRAMES):
-                boxes = self.smoothers[row](found[at * CHUNK_FRAMES + step])
+                boxes = self.smoothers[row](self._boxes(found[at * CHUNK_FRAMES + step]))
                 manual[row, step, 2 * HAND :] = torch.from_numpy(crops.geometry(boxes, self.previous[row]))
                 self.previous[row] = boxes
                 hands[row, step] = any(boxes.get(side) is not None for side in SIDES)
                 faces[row, step] = boxes.get("face") is not None
-                pieces.take(frames[row, step], boxes, row, step)
+                pieces.take(frames[row][step], boxes, row, step)
         self._encode_pieces(pieces, manual, mouth)
         return Seen(manual, mouth, hands, faces)
 
     def _encode_pieces(self, pieces: Pieces, manual: Tensor, mouth: Tensor) -> None:
-        device = next(self.hand.parameters()).device
         if pieces.hands:
-            embedded = self.hand(torch.from_numpy(np.stack(pieces.hands)).to(device)).cpu()
+            embedded = torch.from_numpy(self._hand(np.stack(pieces.hands)))
             for (row, step, side), vector in zip(pieces.hand_places, embedded, strict=True):
                 manual[row, step, side * HAND : (side + 1) * HAND] = vector
         if pieces.mouths:
-            embedded = self.mouth(torch.from_numpy(np.stack(pieces.mouths)).to(device)).cpu()
+            embedded = torch.from_numpy(self._mouth(np.stack(pieces.mouths)))
             for (row, step), vector in zip(pieces.mouth_places, embedded, strict=True):
                 mouth[row, step] = vector
 

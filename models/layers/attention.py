@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn.functional import linear, pad, scaled_dot_product_attention
 
 from models.config import EncoderConfig
 from models.layers.rotary import Rotation, rotate, rotation
-from models.streaming import StreamState, Window, additive
+from models.streaming import StreamState, Window, additive, rows
 
 
 class Sight(NamedTuple):
@@ -17,7 +17,6 @@ class Sight(NamedTuple):
 
     mask: Tensor  # additive, broadcasts to (batch, heads, queries, keys)
     turn: Rotation
-    place: Tensor | None = None  # streaming: where in the ring each slot's chunk goes, (slots,)
 
 
 def sight_offline(steps: int, channels: int, window: Window, mask: Tensor | None, like: Tensor) -> Sight:
@@ -30,18 +29,30 @@ def sight_offline(steps: int, channels: int, window: Window, mask: Tensor | None
 
 
 def sight_step(seen: Tensor, channels: int, window: Window, like: Tensor) -> Sight:
-    """For the chunk that comes after `seen` (slots,) chunks; the ring fills from its start, then goes round."""
-    ring = window.lookback + 1
-    filled = torch.arange(ring, device=seen.device) <= seen[:, None]
+    """For the chunk that comes after `seen` (slots,) chunks: keys are those of the ring, then the chunk's own."""
+    filled = torch.arange(window.lookback, device=seen.device) < seen[:, None]
     own = torch.arange(window.chunk, device=seen.device)
     turn = rotation((seen[:, None] * window.chunk + own)[:, None], channels)
-    mask = additive(filled.repeat_interleave(window.chunk, dim=1), like.dtype)
-    return Sight(mask[:, None, None], turn, seen % ring)
+    allowed = pad(filled.repeat_interleave(window.chunk, dim=1), (0, window.chunk), value=True)
+    return Sight(additive(allowed, like.dtype)[:, None, None], turn)
+
+
+def ring_shape(config: EncoderConfig) -> tuple[int, ...]:
+    """Of one slot's ring in one layer: rotated keys, and values, of the last `lookback` chunks."""
+    return (2, config.heads, config.lookback, config.chunk, config.dim // config.heads)
+
+
+def write_ring(ring: Tensor, fresh: Tensor, seen: Tensor, active: Tensor) -> None:
+    """Puts a chunk's keys and values `fresh` (slots, ..., steps, channels) in the place of the oldest chunk of `ring`
+    (slots, ..., chunks, steps, channels), in place, for the active slots only."""
+    slots, place = torch.arange(len(ring), device=ring.device), seen % ring.shape[-3]
+    at = (slots, *[slice(None)] * (ring.dim() - 4), place)
+    ring[at] = torch.where(rows(active, fresh), fresh, ring[at])
 
 
 @dataclass
 class AttentionState(StreamState):
-    """Rotated keys, and values, of the last lookback + 1 chunks: (slots, 2, heads, chunks, steps, channels)."""
+    """The ring (slots, 2, heads, chunks, steps, channels): it fills from its start, then goes round."""
 
     ring: Tensor
 
@@ -52,36 +63,30 @@ class ChunkedAttention(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.dim, self.heads = config.dim, config.heads
-        self.ring = (config.lookback + 1, config.chunk)
+        self.ring_shape = ring_shape(config)
         self.project = nn.Linear(config.dim, 3 * config.dim)
         self.out = nn.Linear(config.dim, config.dim)
 
     def new_state(self, slots: int, device: torch.device | None = None) -> AttentionState:
         """An empty ring."""
-        shape = (slots, 2, self.heads, *self.ring, self.dim // self.heads)
-        return AttentionState(torch.zeros(shape, device=device, dtype=self.project.weight.dtype))
+        return AttentionState(torch.zeros((slots, *self.ring_shape), device=device, dtype=self.project.weight.dtype))
 
     def forward(self, queries: Tensor, source: Tensor, sight: Sight) -> Tensor:
         """Whole sequences (batch, steps, dim)."""
         heads, keys, values = self._heads(queries, source, sight.turn)
         return self._attend(heads, keys, values, sight.mask)
 
-    def step(self, queries: Tensor, source: Tensor, sight: Sight, state: AttentionState) -> Tensor:
-        """One chunk (slots, chunk, dim).
-
-        A slot that is not active has its next place in the ring written as well. That place is outside of every
-        window until the slot's next chunk writes it again, so nothing can read it.
-        """
+    def advance(self, queries: Tensor, source: Tensor, sight: Sight, ring: Tensor) -> tuple[Tensor, Tensor]:
+        """One chunk (slots, chunk, dim) after what is in the ring; also its own keys and values (slots, 2, heads, chunk,
+        channels), for `write_ring`."""
         heads, keys, values = self._heads(queries, source, sight.turn)
-        slots = torch.arange(len(queries), device=queries.device)
-        state.ring[slots, :, :, sight.place] = torch.stack((keys, values), dim=1)
-        kept = state.ring.flatten(3, 4)
-        return self._attend(heads, kept[:, 0], kept[:, 1], sight.mask)
+        kept = ring.flatten(3, 4)
+        all_keys, all_values = torch.cat((kept[:, 0], keys), dim=2), torch.cat((kept[:, 1], values), dim=2)
+        return self._attend(heads, all_keys, all_values, sight.mask), torch.stack((keys, values), dim=1)
 
     def _heads(self, queries: Tensor, source: Tensor, turn: Rotation) -> tuple[Tensor, Tensor, Tensor]:
         """Rotated queries, rotated keys, values: each (batch, heads, steps, channels)."""
-        batch, steps, _ = queries.shape
-        all_three: Tensor = self._projected(queries, source).view(batch, steps, 3, self.heads, -1)
+        all_three: Tensor = self._projected(queries, source).unflatten(2, (3, self.heads, self.dim // self.heads))
         rotated = rotate(all_three[:, :, :2].permute(2, 0, 3, 1, 4), turn)
         return rotated[0], rotated[1], all_three[:, :, 2].transpose(1, 2)
 

@@ -1,30 +1,43 @@
 """The temporal encoder: blocks of half feed-forward, chunked attention, causal convolution, half feed-forward."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from models.config import EncoderConfig
-from models.layers.attention import AttentionState, ChunkedAttention, Sight, sight_offline, sight_step
-from models.layers.convolution import CausalConvolution, ConvolutionState
-from models.streaming import StreamState, Window, chunks_of
-
-
-@dataclass
-class BlockState(StreamState):
-    """What one block remembers."""
-
-    attention: AttentionState
-    convolution: ConvolutionState
+from models.layers.attention import ChunkedAttention, Sight, ring_shape, sight_offline, sight_step, write_ring
+from models.layers.convolution import CausalConvolution
+from models.streaming import StreamState, Window, chunks_of, keep
 
 
 @dataclass
 class EncoderState(StreamState):
-    """What all blocks remember, and how many chunks each slot has seen: int64 (slots,)."""
+    """What all blocks remember, and how many chunks each slot has seen: int64 (slots,).
+
+    `rings` (slots, layers, 2, heads, chunks, steps, channels) are the keys and values of the last chunks, `tails` (slots,
+    layers, kernel - 1, dim) the last inputs of the convolutions.
+    """
 
     seen: Tensor
-    blocks: list[BlockState]
+    rings: Tensor
+    tails: Tensor
+
+    def write(self, fresh: Fresh, active: Tensor) -> None:
+        """Takes over what one chunk leaves behind, for the active slots."""
+        write_ring(self.rings, fresh.heads, self.seen, active)
+        keep(self.tails, fresh.tails, active)
+        self.seen += active
+
+
+class Fresh(NamedTuple):
+    """What one chunk leaves behind: keys and values (slots, layers, 2, heads, steps, channels), and the new tails."""
+
+    heads: Tensor
+    tails: Tensor
 
 
 class FeedForward(nn.Sequential):
@@ -54,10 +67,6 @@ class Block(nn.Module):
         self.leave = FeedForward(config)
         self.dropout = nn.Dropout(config.dropout)
 
-    def new_state(self, slots: int, device: torch.device | None = None) -> BlockState:
-        """Nothing seen yet."""
-        return BlockState(self.attention.new_state(slots, device), self.convolution.new_state(slots, device))
-
     def forward(self, steps: Tensor, sight: Sight) -> Tensor:
         """Whole sequences (batch, steps, dim)."""
         steps = torch.add(steps, self.dropout(self.enter(steps)), alpha=0.5)
@@ -66,13 +75,15 @@ class Block(nn.Module):
         steps = steps + self.dropout(self.convolution(self.convolution_norm(steps)))
         return torch.add(steps, self.dropout(self.leave(steps)), alpha=0.5)
 
-    def step(self, steps: Tensor, sight: Sight, state: BlockState, active: Tensor) -> Tensor:
-        """One chunk (slots, chunk, dim)."""
+    def advance(self, steps: Tensor, sight: Sight, ring: Tensor, tail: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One chunk (slots, chunk, dim); also its keys and values, and the convolution's next tail."""
         steps = torch.add(steps, self.enter(steps), alpha=0.5)
         normed = self.attention_norm(steps)
-        steps = steps + self.attention.step(normed, normed, sight, state.attention)
-        steps = steps + self.convolution.step(self.convolution_norm(steps), state.convolution, active)
-        return torch.add(steps, self.leave(steps), alpha=0.5)
+        attended, heads = self.attention.advance(normed, normed, sight, ring)
+        steps = steps + attended
+        mixed, tail = self.convolution.advance(self.convolution_norm(steps), tail)
+        steps = steps + mixed
+        return torch.add(steps, self.leave(steps), alpha=0.5), heads, tail
 
 
 class Encoder(nn.Module):
@@ -80,6 +91,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
+        self.config = config
         self.window = Window(config.chunk, config.lookback)
         self.channels = config.dim // config.heads
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
@@ -87,8 +99,10 @@ class Encoder(nn.Module):
 
     def new_state(self, slots: int, device: torch.device | None = None) -> EncoderState:
         """Nothing seen yet."""
-        blocks = [block.new_state(slots, device) for block in self._blocks()]
-        return EncoderState(torch.zeros(slots, dtype=torch.int64, device=device), blocks)
+        config, dtype = self.config, self.norm.weight.dtype
+        rings = torch.zeros((slots, config.layers, *ring_shape(config)), device=device, dtype=dtype)
+        tails = torch.zeros((slots, config.layers, config.conv_kernel - 1, config.dim), device=device, dtype=dtype)
+        return EncoderState(torch.zeros(slots, dtype=torch.int64, device=device), rings, tails)
 
     def forward(self, steps: Tensor, mask: Tensor | None = None, window: Window | None = None) -> Tensor:
         """Whole sequences; `mask` (batch, steps) is true for steps that are no padding."""
@@ -104,12 +118,23 @@ class Encoder(nn.Module):
         done = [self._chunk(chunk, state, active) for chunk in chunks_of(steps, self.window.chunk)]
         return done[0] if len(done) == 1 else torch.cat(done, dim=1)
 
-    def _chunk(self, steps: Tensor, state: EncoderState, active: Tensor) -> Tensor:
-        sight = sight_step(state.seen, self.channels, self.window, steps)
-        for block, block_state in zip(self._blocks(), state.blocks, strict=True):
-            steps = block.step(steps, sight, block_state, active)
-        state.seen += active
+    def sight(self, seen: Tensor, like: Tensor) -> Sight:
+        """What the chunk after `seen` (slots,) chunks sees."""
+        return sight_step(seen, self.channels, self.window, like)
+
+    def advance(self, steps: Tensor, sight: Sight, rings: Tensor, tails: Tensor) -> tuple[Tensor, Fresh]:
+        """One chunk (slots, chunk, dim) after what the slots remember; changes nothing in place."""
+        heads, next_tails = [], []
+        for layer, block in enumerate(self._blocks()):
+            steps, kept, tail = block.advance(steps, sight, rings[:, layer], tails[:, layer])
+            heads.append(kept)
+            next_tails.append(tail)
         out: Tensor = self.norm(steps)
+        return out, Fresh(torch.stack(heads, dim=1), torch.stack(next_tails, dim=1))
+
+    def _chunk(self, steps: Tensor, state: EncoderState, active: Tensor) -> Tensor:
+        out, fresh = self.advance(steps, self.sight(state.seen, steps), state.rings, state.tails)
+        state.write(fresh, active)
         return out
 
     def _blocks(self) -> list[Block]:

@@ -47,8 +47,8 @@ def test_chunked_equals_offline(encoder: Encoder, seed: int) -> None:
 def test_an_hour_into_the_stream_positions_are_still_sharp(encoder: Encoder) -> None:
     steps = torch.randn(1, 12 * CHUNK, CONFIG.dim)
     state = encoder.new_state(1)
-    state.seen += 4 * 22_500  # a multiple of the ring's four chunks, so that the ring starts at its start
-    state.blocks[0].attention.ring.normal_()
+    state.seen += 4 * 22_500  # a multiple of the ring's three chunks, so that the ring starts at its start
+    state.rings.normal_()
     active = torch.ones(1, dtype=torch.bool)
     late = torch.cat([encoder.step(chunk, state, active) for chunk in chunks_of(steps, CHUNK)], dim=1)
     # After layers * (lookback + 1) chunks nothing is left of what was before.
@@ -92,12 +92,12 @@ def test_reset_empties_only_masked_slots(encoder: Encoder) -> None:
     twin = encoder.new_state(2)
     steps = torch.randn(2, CHUNK, CONFIG.dim)
     fresh = encoder.step(steps, twin, EVERYONE)
-    kept_seen, kept_ring = int(state.seen[1]), state.blocks[0].attention.ring[1].clone()
+    kept_seen, kept_ring = int(state.seen[1]), state.rings[1].clone()
     state.reset(torch.tensor([True, False]))
     assert state.seen.tolist() == [0, kept_seen]
-    torch.testing.assert_close(state.blocks[0].attention.ring[1], kept_ring)
-    assert not state.blocks[1].attention.ring[0].any()
-    assert not state.blocks[1].convolution.tail[0].any()
+    torch.testing.assert_close(state.rings[1], kept_ring)
+    assert not state.rings[0].any()
+    assert not state.tails[0].any()
     after = encoder.step(steps, state, EVERYONE)
     torch.testing.assert_close(after[0], fresh[0])
     assert not torch.allclose(after[1], fresh[1], atol=1e-3)
