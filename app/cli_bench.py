@@ -1,31 +1,25 @@
-"""signbind bench: what this machine does with the weights, measured from outside: a real server, a real WebSocket."""
+"""signbind bench: what this machine does with the weights; each measurement is in `app.bench` or `models.evaluation`."""
 
 from __future__ import annotations
 
 import asyncio
-import math
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from app.cli_errors import CliError
 
-if TYPE_CHECKING:
-    from app.client import SentMarks
-    from app.client_media import Piece
-
 bench = typer.Typer(help="Measure speed and lag on this machine.", no_args_is_help=True)
-GOALS = {"cpu_share": 0.5, "compute_lag_ms_p95": 150.0, "final_caption_ms_p95": 1000.0}
-"""On two cores, with one stream of 25 frames a second: at most so much."""
+SAMPLE = Path(__file__).parent / "web" / "sample.webm"
+
+Weights = Annotated[Path | None, typer.Option("--checkpoint", help="The weights; the bundled ones if not given.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON last.")]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda; SIGNBIND_DEVICE, or cpu, if not given.")]
+Seconds = Annotated[float, typer.Option(min=1, max=3600, help="How long each way is measured.")]
 
 
 @bench.callback()
@@ -40,154 +34,219 @@ def live(
     port: Annotated[
         int, typer.Option(min=0, max=65_535, help="The port of the server that is measured; 0: any free one.")
     ] = 0,
-    checkpoint: Annotated[Path | None, typer.Option(help="The weights; the bundled ones if not given.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON last.")] = False,
+    checkpoint: Weights = None,
+    as_json: Json = False,
 ) -> None:
     """One live stream at its pace: share of the machine's cores, lag of drafts, delay of final captions.
 
     The lag is the time from the sending of the last frame that a draft needs to the arrival of the draft. A final
     caption is timed from its segment's end (the frame that completes the rest), and from the last sign before it.
     """
-    if not file.is_file():
-        raise CliError(f"{file} is no file; make one with: signbind synth 'my name is Maria' -o {file}.")
+    refuse_no_file(file)
+    from app.bench.one_stream import GOALS, filmed, measured
+    from app.bench.server import free_port, running_server
     from app.cli_doctor import free_port as port_finding
     from app.cli_recipes import show
-    from app.client_media import MediaError
 
     if port and (taken := port_finding("127.0.0.1", port)).level != "ok":
         raise CliError(f"{taken.text}.")
-    try:
+    with said_in_a_sentence():
         pieces = filmed(file, seconds)
-        with running_server(port or free_port(), checkpoint) as (server, url):
-            figures = asyncio.run(measured(pieces, url, server.pid))
-    except MediaError as error:
-        raise CliError(str(error)) from error
+        with running_server(port or free_port(), checkpoint) as server:
+            figures = asyncio.run(measured(pieces, server.url, server.pid))
     goals = ", ".join(f"{name} <= {goal:g}" for name, goal in GOALS.items())
     typer.echo(f"goals on two cores: {goals}")
     show(f"live: {file}", figures, as_json)
 
 
-def filmed(file: Path, seconds: float) -> list[Piece]:
-    """The video as a camera would send it, every frame in a piece of its own; encoded before the clock runs."""
-    from app.client_media import decoded_frames, encoded_pieces
+@bench.command()
+def streams(
+    file: Annotated[Path, typer.Argument(help="A video of signing; the page's sample if not given.")] = SAMPLE,
+    most: Annotated[int, typer.Option(min=1, max=4096, help="Try no more streams than this.")] = 64,
+    seconds: Annotated[float, typer.Option(min=2, max=3600, help="How long each number of streams counts.")] = 20,
+    first: Annotated[int, typer.Option(min=1, help="After one stream, go on with so many; then double.")] = 2,
+    checkpoint: Weights = None,
+    device: Device = None,
+    url: Annotated[str | None, typer.Option(help="Measure the server that runs there, not one of our own.")] = None,
+    api_key: Annotated[
+        str | None, typer.Option(envvar="SIGNBIND_API_KEY", help="Key, where the server of --url wants one.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw lag and throughput over the streams (.svg).")] = None,
+    as_json: Json = False,
+) -> None:
+    """The most live streams that this machine carries: lag p95 at most 250 ms, no frame dropped.
 
-    return list(encoded_pieces(decoded_frames(file, repeat_for_ms=round(1000 * seconds))))
+    Real WebSockets, 25 frames a second each, at random phases and places of the video. The number is doubled while it
+    goes well, then bisected; each has a server of its own with just so many slots, and a time to settle that does not
+    count. The lag is the time from the sending of the last frame that a draft needs to the arrival of the draft.
+    """
+    refuse_no_file(file)
+    if plot is not None:
+        refuse_no_svg(plot)
+    if url is not None and (checkpoint or device):
+        raise CliError("--checkpoint and --device are for a server of our own; leave them out with --url.")
+    from app.bench.clip import encoded_clip
+    from app.bench.level import GOAL_LAG_MS
+    from app.bench.plot import curve_svg
+    from app.bench.streams import Measure, measured_streams
+
+    with said_in_a_sentence():
+        clip = encoded_clip(file)
+        measure = Measure(clip, seconds, most, first, checkpoint, device, url, api_key)
+        figures = measured_streams(measure, report_level)
+    if plot is not None:
+        plot.write_text(curve_svg(figures["curve"], GOAL_LAG_MS, f"signbind bench streams {file.name}"))
+    show_streams(f"streams: {file}", figures, as_json)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@bench.command()
+def memory(
+    file: Annotated[Path, typer.Argument(help="A video of signing; the page's sample if not given.")] = SAMPLE,
+    minutes: Annotated[float, typer.Option(min=1, max=24 * 60, help="How long streams come and go.")] = 30,
+    at_once: Annotated[int, typer.Option("--streams", min=1, max=256, help="So many at the same time.")] = 3,
+    checkpoint: Weights = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Whether memory stays flat while streams of 10 to 30 s come and go.
+
+    Memory of the server and all its processes, shared pages counted once, without pages of files. Medians of moments with
+    equally many streams are compared: after a sixth of the time, and at the end.
+    """
+    refuse_no_file(file)
+    from app.bench.clip import encoded_clip
+    from app.bench.memory import Coming, figures_of, sampled
+    from app.bench.server import free_port, running_server, settings_for
+    from app.settings import load_settings
+
+    with said_in_a_sentence():
+        clip, settings = encoded_clip(file), settings_for(at_once, device, load_settings().workers)
+        with running_server(free_port(), checkpoint, settings) as server:
+            coming = Coming(clip, server.url, server.pid, at_once, 60 * minutes)
+            samples = asyncio.run(sampled(coming))
+            server.refuse_faults()
+    show_without(
+        "series", f"memory: {at_once} streams, {minutes:g} minutes", figures_of(samples, 60 * minutes), as_json
+    )
+
+
+@bench.command()
+def limit(seconds: Seconds = 10, checkpoint: Weights = None, device: Device = None, as_json: Json = False) -> None:
+    """How near the engine comes to the bare networks in their best batch, on the same frames: `efficiency`."""
+    show_measured("limit", {"seconds": seconds, "checkpoint": checkpoint, "device": device or "cpu"}, as_json)
+
+
+@bench.command()
+def window(seconds: Seconds = 10, checkpoint: Weights = None, device: Device = None, as_json: Json = False) -> None:
+    """Each frame encoded once, against windows that overlap and against the whole growing segment."""
+    show_measured("window", {"seconds": seconds, "checkpoint": checkpoint, "device": device or "cpu"}, as_json)
+
+
+@bench.command()
+def backends(seconds: Seconds = 10, checkpoint: Weights = None, as_json: Json = False) -> None:
+    """The networks on this processor: eager, bf16, int8, ONNX Runtime, OpenVINO; speed, and how equal the outputs are."""
+    show_measured("backends", {"seconds": seconds, "checkpoint": checkpoint}, as_json)
+
+
+@bench.command()
+def paper(
+    device: Annotated[str, typer.Option(help="cuda, or cpu.")] = "cuda",
+    small: Annotated[bool, typer.Option("--small", help="Reduced sizes, for a machine without a GPU.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The paper's network sizes with random weights: streams on one GPU, utilisation, caption delay, test set's time."""
+    show_measured("paper", {"device": device, "small": small}, as_json)
+
+
+def show_measured(what: str, options: Mapping[str, Any], as_json: bool) -> None:
+    """The figures of `models.evaluation.WHAT.measure`, given those of the options that it takes."""
+    from app.cli_recipes import imported, show
+
+    measure = imported(f"models.evaluation.{what}", "measure")
+    taken = inspect.signature(measure).parameters
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())
+    figures = measure(**{name: value for name, value in options.items() if takes_all or name in taken})
+    show(what, figures, as_json)
+
+
+def refuse_no_file(file: Path) -> None:
+    if not file.is_file():
+        raise CliError(f"{file} is no file; make one with: signbind synth 'my name is Maria' -o {file}.")
+
+
+def refuse_no_svg(path: Path) -> None:
+    if path.suffix.lower() != ".svg":
+        raise CliError(f"{path}: charts are drawn as .svg; change the name given with --plot.")
+    if not path.parent.is_dir():
+        raise CliError(f"{path.parent} is no folder; make it first, or draw elsewhere with --plot.")
 
 
 @contextmanager
-def running_server(port: int, checkpoint: Path | None = None) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """(process, address) of a server of its own, ready; ended afterwards."""
-    command = [sys.executable, "-m", "app.cli_run", "serve", "--port", str(port)]
-    command += ["--checkpoint", str(checkpoint)] if checkpoint else []
-    with tempfile.TemporaryFile() as log:
-        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait_ready(f"{url}/readyz", server, log)
-            yield server, url
-        finally:
-            server.terminate()
-            try:
-                server.wait(20)
-            except subprocess.TimeoutExpired:
-                server.kill()
+def said_in_a_sentence() -> Iterator[None]:
+    """What goes wrong with the media or a stream, of one task or of several, as the sentence that the user reads."""
+    from app.client import LiveError
+    from app.client_media import MediaError
+
+    try:
+        yield
+    except (LiveError, MediaError) as error:
+        raise CliError(str(error)) from error
+    except ExceptionGroup as several:
+        known = several.subgroup((LiveError, MediaError))
+        if known is None:
+            raise
+        first: Exception = known
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+        raise CliError(str(first)) from several
 
 
-def wait_ready(url: str, server: subprocess.Popen[bytes], log: IO[bytes], limit_s: float = 300.0) -> None:
-    """Asks until the server is ready; CliError with its last words when it ends or takes too long."""
-    import httpx
-
-    end_s = time.monotonic() + limit_s
-    while time.monotonic() < end_s and server.poll() is None:
-        try:
-            answer = httpx.get(url, timeout=2)
-        except httpx.TransportError:
-            answer = None
-        if answer is not None and answer.status_code == 200:
-            return
-        time.sleep(0.2)
-    log.seek(0)
-    words = log.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
-    raise CliError(f"The measured server did not get ready: {words[-1].removeprefix('signbind: ').rstrip('.')}.")
+def report_level(level: Mapping[str, Any]) -> None:
+    """A line on stderr, as soon as the level is measured."""
+    lag_ms = level.get("compute_lag_ms_p95", float("nan"))
+    verdict = "passed" if level["passed"] else f"failed: {level['why']}"
+    typer.echo(f"{level['streams']:4d} streams: lag p95 {lag_ms:.0f} ms, {verdict}", err=True)
 
 
-@dataclass
-class Lateness:
-    """How late events were, in ms after the frames they answer were sent."""
-
-    drafts: list[float] = field(default_factory=list)
-    finals: list[float] = field(default_factory=list)
-    after_signing: list[float] = field(default_factory=list)
-
-    def note(self, event: dict[str, Any], marks: SentMarks, now_s: float) -> None:
-        """Counts a caption that has just come."""
-        last_frame_ms = event["newest_ms"] - FRAME_MS
-        if event["is_final"]:
-            add_since(self.finals, marks.sent_s(last_frame_ms), now_s)
-            add_since(self.after_signing, marks.sent_s(event["end_ms"] - FRAME_MS), now_s)
-        else:
-            add_since(self.drafts, marks.sent_s(last_frame_ms), now_s)
+CURVE_COLUMNS = {
+    "streams": "streams", "lag p50, ms": "compute_lag_ms_p50", "p95": "compute_lag_ms_p95", "p99": "compute_lag_ms_p99",
+    "final p95": "final_caption_ms_p95", "frames/s": "frames_per_s", "dropped": "frames_dropped",
+    "server CPU": "server_cpu_share", "why not": "why",
+}  # fmt: skip
 
 
-FRAME_MS = 40
+def show_streams(title: str, figures: Mapping[str, Any], as_json: bool) -> None:
+    """The curve as a table, the figures at its best as another; then, if asked, all as one line of JSON."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*CURVE_COLUMNS, title=title)
+    for level in figures["curve"]:
+        table.add_row(*(shown(level.get(name)) for name in CURVE_COLUMNS.values()))
+    Console().print(table)
+    show_without("curve", "at the largest", figures, as_json)
 
 
-def add_since(times_ms: list[float], sent_s: float | None, now_s: float) -> None:
-    if sent_s is not None:
-        times_ms.append((now_s - sent_s) * 1e3)
+def shown(value: object) -> str:
+    if value is None:
+        return ""
+    return (
+        f"{value:.3g}"
+        if isinstance(value, float) and value < 100
+        else f"{value:.0f}"
+        if isinstance(value, float)
+        else str(value)
+    )
 
 
-async def measured(pieces: list[Piece], url: str, pid: int) -> dict[str, Any]:
-    """Streams the pieces once at their pace; times are of this machine's monotonic clock."""
-    from app.client import LiveRequest, SentMarks, live_events
+def show_without(left_out: str, title: str, figures: Mapping[str, Any], as_json: bool) -> None:
+    """As `show`; one long figure stands in the JSON alone."""
+    import json
 
-    marks, late, summary = SentMarks(), Lateness(), dict[str, Any]()
-    before_s, begun_s = cpu_seconds(pid), time.monotonic()
-    async with aclosing(live_events(LiveRequest(url, "fmp4"), iter(pieces), marks)) as events:
-        async for event in events:
-            if event["type"] == "caption":
-                late.note(event, marks, time.monotonic())
-            elif event["type"] == "error":
-                raise CliError(str(event["message"]))
-            elif event["type"] == "session.closed":
-                summary = event["summary"]
-    elapsed_s, used_s = time.monotonic() - begun_s, cpu_seconds(pid) - before_s
-    return {
-        "cpu_share": used_s / elapsed_s / cores(), "cores": cores(),
-        "cpu_s_per_media_s": used_s / max(1e-3, summary["duration_ms"] / 1000),
-        "compute_lag_ms_p50": percentile(late.drafts, 0.5), "compute_lag_ms_p95": percentile(late.drafts, 0.95),
-        "final_caption_ms_p50": percentile(late.finals, 0.5), "final_caption_ms_p95": percentile(late.finals, 0.95),
-        "final_after_last_sign_ms_p95": percentile(late.after_signing, 0.95),
-        "drafts": len(late.drafts), "captions": len(late.finals), "frames_dropped": summary["frames_dropped"],
-        "seconds": elapsed_s,
-    }  # fmt: skip
+    from rich.console import Console
 
+    from app.cli_recipes import figure_table, plain
 
-def cpu_seconds(pid: int) -> float:
-    """Processor time so far of a process and all its children, those that have ended included."""
-    import psutil
-
-    root = psutil.Process(pid)
-    own = root.cpu_times()
-    times = [own.user, own.system, own.children_user, own.children_system]
-    for child in root.children(recursive=True):
-        spent = child.cpu_times()
-        times += [spent.user, spent.system]
-    return float(sum(times))
-
-
-def cores() -> int:
-    import psutil
-
-    return int(psutil.cpu_count() or 1)
-
-
-def percentile(values: list[float], share: float) -> float:
-    """Nearest rank; NaN of nothing."""
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else float("nan")
+    Console().print(figure_table(title, {name: value for name, value in figures.items() if name != left_out}))
+    if as_json:
+        print(json.dumps(plain(figures)))

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from app import cli_doctor, cli_train
+from app.bench.figures import percentile
+from app.bench.one_stream import GOALS
 from app.cli import main
-from app.cli_bench import GOALS, percentile
 from app.cli_errors import CliError
 from app.settings import usable_cores
 

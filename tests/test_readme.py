@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 import pytest
 
-from app.cli_bench import free_port, running_server
+from app.bench.server import free_port, running_server
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVER = "http://127.0.0.1:8000"
@@ -57,8 +57,8 @@ class Place:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """Every video that a command reads is the drawn signer, who says her name."""
     folder = tmp_path_factory.mktemp("readme")
-    with running_server(free_port()) as (_, url):
-        here = Place(folder, url)
+    with running_server(free_port()) as server:
+        here = Place(folder, server.url)
         here.signbind("synth", "My name is Maria.", "-o", "drawn.mp4")
         for name in set(re.findall(r"[\w./-]+\.mp4", " ".join(COMMANDS))):
             (folder / name).write_bytes((folder / "drawn.mp4").read_bytes())

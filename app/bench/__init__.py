@@ -1,0 +1,1 @@
+"""signbind bench: what a server carries on this machine, measured from outside, over real WebSockets."""

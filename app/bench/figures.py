@@ -1,0 +1,33 @@
+"""Numbers of many: percentiles, and how late answers were. Pure arithmetic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+NOTHING = float("nan")
+"""A figure that was not measured; null in JSON."""
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Nearest rank; NaN of nothing."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else NOTHING
+
+
+def percentiles(name: str, values: Sequence[float], *percents: int) -> dict[str, float]:
+    """{"name_p50": ..., "name_p95": ...}"""
+    return {f"{name}_p{percent}": percentile(values, percent / 100) for percent in percents}
+
+
+def mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else NOTHING
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle value, of an even number the mean of the middle two; NaN of nothing."""
+    ordered, middle = sorted(values), len(values) // 2
+    return mean(ordered[(len(ordered) - 1) // 2 : middle + 1])
+
+
+def ratio(above: float, below: float) -> float:
+    return above / below if below else NOTHING
