@@ -102,6 +102,19 @@ class CapturedStep:
         self._graph = graph
 
 
+_COMPILED: dict[Callable[..., Any], Callable[..., Any]] = {}
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` through torch.compile, once for all its callers: one compilation serves every layer.
+
+    Weights go in as arguments, so that layers of equal shape share it. It fits inside a CapturedStep.
+    """
+    if function not in _COMPILED:
+        _COMPILED[function] = torch.compile(function, dynamic=False)
+    return _COMPILED[function]
+
+
 def state_tensors(*states: Any) -> list[Tensor]:
     """Every tensor inside stream states, lists of them, and tensors: what to give as `state`."""
     found: list[Tensor] = []

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import gelu, layer_norm, linear, pad, scaled_dot_product_attention
 
+from models.captured import compiled
 from models.config import Config
 
 PATCH_ALIGNMENT = 64  # values of a patch are padded to a multiple of this: tensor cores want aligned rows
@@ -161,16 +162,6 @@ class VisionTransformer:
     def _mix(self) -> Callable[..., tuple[Tensor, Tensor]]:
         mix = _mix_split if self.way.attention == "split" else _mix_whole
         return compiled(mix) if self.way.compiled else mix
-
-
-_COMPILED: dict[Callable[..., Any], Callable[..., Any]] = {}
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` through torch.compile, once for all its callers: one compilation serves every layer."""
-    if function not in _COMPILED:
-        _COMPILED[function] = torch.compile(function, dynamic=False)
-    return _COMPILED[function]
 
 
 def attend_split(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ def test_an_expert_streams_the_same_through_a_graph(device: str) -> None:
         chunk = torch.randn(2, 8, 12, device=device)
         torch.testing.assert_close(step(chunk, active)[1][0], expert.step(chunk, plain, active).log_probs[0])
     assert kept.seen.tolist() == [12, 0]
-    assert len(state_tensors(kept)) == 1 + 2 * 2
+    assert any(tensor is kept.seen for tensor in state_tensors([kept]))
 
 
 def test_another_shape_or_type_is_refused() -> None:
