@@ -8,10 +8,9 @@ for ViT-B). A block takes the residual stream and what is to be added to it, so 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from torch.nn.functional import gelu, layer_norm, linear, pad, scaled_dot_produc
 
 from models.captured import compiled
 from models.config import Config
+from models.vit_weights import Layer, of_transformers
 
 PATCH_ALIGNMENT = 64  # values of a patch are padded to a multiple of this: tensor cores want aligned rows
 
@@ -68,31 +68,15 @@ class VisionConfig(Config):
 class Way:
     """How the blocks are computed; all ways agree but for rounding, the device decides which is quickest.
 
+    `cudnn` attention is cuDNN's kernel instead of the one that PyTorch picks (on CUDA alone).
     `split` attention runs the patches' keys and queries through the attention kernel, whose tiles 256 of them fill
     evenly, and joins the class token by the log of the softmax sum. `epilogue` GELU is computed by the matrix product
     itself, on CUDA in its tanh form: off by at most 5e-4, below bf16's rounding.
     """
 
-    attention: Literal["whole", "split"] = "whole"
+    attention: Literal["whole", "cudnn", "split"] = "whole"
     gelu: Literal["exact", "epilogue"] = "exact"
     compiled: bool = False
-
-
-class Layer(NamedTuple):
-    """Weights of one block."""
-
-    norm1: Tensor
-    norm1_bias: Tensor
-    qkv: Tensor
-    qkv_bias: Tensor
-    out: Tensor
-    out_bias: Tensor
-    norm2: Tensor
-    norm2_bias: Tensor
-    wide: Tensor
-    wide_bias: Tensor
-    narrow: Tensor
-    narrow_bias: Tensor
 
 
 class VisionTransformer:
@@ -139,8 +123,7 @@ class VisionTransformer:
             hidden=int(getattr(sizes, "intermediate_size", sizes.hidden_size * getattr(sizes, "mlp_ratio", 4))),
             eps=float(sizes.layer_norm_eps),
         )  # fmt: skip
-        named = {plain_name(name): tensor.detach() for name, tensor in model.state_dict().items()}
-        return cls(config, _on(_weights(config, named), device, dtype))
+        return cls(config, _on(of_transformers(model, config.patch_values), device, dtype))
 
     @torch.no_grad()
     def __call__(self, patches: Tensor) -> Tensor:
@@ -156,11 +139,17 @@ class VisionTransformer:
 
     def with_way(self, **changes: Any) -> VisionTransformer:
         """The same weights, computed another way."""
-        layers = {"patch": self.patch, "first": self.first, "norm": self.norm, "norm_bias": self.norm_bias}
-        return VisionTransformer(self.config, {**layers, "layers": self.layers}, replace(self.way, **changes))
+        return VisionTransformer(self.config, self._named(), replace(self.way, **changes))
+
+    def to(self, dtype: torch.dtype) -> VisionTransformer:
+        """A copy with weights of another type, where these are."""
+        return VisionTransformer(self.config, _on(self._named(), self.first.device, dtype), self.way)
+
+    def _named(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("patch", "first", "norm", "norm_bias", "layers")}
 
     def _mix(self) -> Callable[..., tuple[Tensor, Tensor]]:
-        mix = _mix_split if self.way.attention == "split" else _mix_whole
+        mix = _MIX[self.way.attention]
         return compiled(mix) if self.way.compiled else mix
 
 
@@ -185,12 +174,26 @@ def _attention_with_log_sum(queries: Tensor, keys: Tensor, values: Tensor) -> tu
     return found[0], found[1]
 
 
+def attend_cudnn(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """The same attention by cuDNN; raises RuntimeError where PyTorch has none."""
+    found = torch.ops.aten._scaled_dot_product_cudnn_attention(queries, keys, values, None, False)
+    mixed: Tensor = found[0]
+    return mixed
+
+
 def _mix_whole(stream: Tensor, added: Tensor, layer: Layer, heads: int, eps: float) -> tuple[Tensor, Tensor]:
     return _mixed(stream, added, layer, heads, eps, scaled_dot_product_attention)
 
 
 def _mix_split(stream: Tensor, added: Tensor, layer: Layer, heads: int, eps: float) -> tuple[Tensor, Tensor]:
     return _mixed(stream, added, layer, heads, eps, attend_split)
+
+
+def _mix_cudnn(stream: Tensor, added: Tensor, layer: Layer, heads: int, eps: float) -> tuple[Tensor, Tensor]:
+    return _mixed(stream, added, layer, heads, eps, attend_cudnn)
+
+
+_MIX = {"whole": _mix_whole, "cudnn": _mix_cudnn, "split": _mix_split}
 
 
 def _mixed(
@@ -231,61 +234,6 @@ def _last(stream: Tensor, added: Tensor, layer: Layer, heads: int, eps: float) -
     token = stream[:, 0] + linear(mixed.flatten(1), layer.out, layer.out_bias)
     normed = layer_norm(token, (dim,), layer.norm2, layer.norm2_bias, eps)
     return token + linear(_widen_exact(normed, layer), layer.narrow, layer.narrow_bias)
-
-
-_NAMES = (
-    (r"^(vit|dinov2)\.", ""),
-    (r"^encoder\.", ""),
-    (r"^layers?\.", "layer."),
-    (r"attention\.(attention\.)?(query|q_proj)\.", "q."),
-    (r"attention\.(attention\.)?(key|k_proj)\.", "k."),
-    (r"attention\.(attention\.)?(value|v_proj)\.", "v."),
-    (r"attention\.(output\.dense|o_proj)\.", "out."),
-    (r"(mlp\.fc1|intermediate\.dense)\.", "wide."),
-    (r"(mlp\.fc2|(?<!attention\.)output\.dense)\.", "narrow."),
-    (r"layernorm_before\.", "norm1."),
-    (r"layernorm_after\.", "norm2."),
-    (r"layer_scale(\d)\.lambda1", r"scale\1"),
-)
-
-
-def plain_name(name: str) -> str:
-    """One name for a weight that transformers calls differently in its versions and its two models."""
-    for pattern, plain in _NAMES:
-        name = re.sub(pattern, plain, name)
-    return name
-
-
-def _weights(config: VisionConfig, named: Mapping[str, Tensor]) -> dict[str, Any]:
-    kernel = named["embeddings.patch_embeddings.projection.weight"].permute(0, 2, 3, 1).flatten(1)
-    first = named["embeddings.position_embeddings"][0].clone()
-    first[0] += named["embeddings.cls_token"][0, 0]
-    first[1:] += named["embeddings.patch_embeddings.projection.bias"]
-    return {
-        "patch": pad(kernel, (0, config.patch_values - kernel.shape[1])),
-        "first": first,
-        "norm": named["layernorm.weight"],
-        "norm_bias": named["layernorm.bias"],
-        "layers": [_layer(named, f"layer.{index}.") for index in range(config.layers)],
-    }
-
-
-def _layer(named: Mapping[str, Tensor], at: str) -> Layer:
-    def joined(kind: str) -> Tensor:
-        return torch.cat([named[f"{at}{part}.{kind}"] for part in "qkv"])
-
-    def scaled(part: str, scale: str) -> tuple[Tensor, Tensor]:
-        weight, bias = named[f"{at}{part}.weight"], named[f"{at}{part}.bias"]
-        by = named.get(f"{at}{scale}", torch.ones_like(bias))
-        return weight * by[:, None], bias * by
-
-    def plain(part: str) -> tuple[Tensor, Tensor]:
-        return named[f"{at}{part}.weight"], named[f"{at}{part}.bias"]
-
-    qkv = (joined("weight"), joined("bias"))
-    return Layer(
-        *plain("norm1"), *qkv, *scaled("out", "scale1"), *plain("norm2"), *plain("wide"), *scaled("narrow", "scale2")
-    )
 
 
 def _on(weights: dict[str, Any], device: torch.device | str, dtype: torch.dtype) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from torch import Tensor
 from transformers import Dinov2Config, Dinov2Model, ViTConfig, ViTModel
 
 from models.patches import DEVIATION, MEAN, cut
-from models.vit import VisionConfig, VisionTransformer, attend_split, plain_name
+from models.vit import VisionConfig, VisionTransformer, attend_split
+from models.vit_weights import plain_name
 
 SIZES = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 3, "hidden_dropout_prob": 0.0}
 WAYS = [
