@@ -9,9 +9,9 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "SIGNBIND_"
@@ -54,6 +54,17 @@ class Settings(BaseSettings):
     refine_deadline_ms: int = Field(700, ge=0, le=60_000)
     """Live: the language model's time for a final caption; then the draft becomes final."""
     upload_refine_deadline_ms: int = Field(30_000, ge=0, le=600_000)
+    refine_drafts: bool = False
+    """Lets the language model write drafts too, in its spare time; on a CPU that time is the streams'."""
+    llm_precision: Literal["fp32", "bf16", "8bit", "4bit"] = "fp32"
+    """How the checkpoint's language model is held; 8bit and 4bit need bitsandbytes."""
+    llm_url: str | None = Field(None, pattern="^https?://")
+    """An OpenAI-compatible server, like http://host:8000/v1, that writes the sentences instead."""
+    llm_model: str = Field("", validate_default=True)
+    """Its model's name; a stream's `adapter` is a name of a model of that server too."""
+    llm_api: Literal["chat", "completions"] = "chat"
+    """`chat` for any instructed model, `completions` for one that SignBind trained, served by vLLM."""
+    llm_api_key: SecretStr | None = None
     draft_interval_ms: int = Field(200, ge=0, le=10_000)
     """At most one draft of a segment in this time."""
     endpoint_ms: int = Field(700, ge=200, le=5_000)
@@ -105,6 +116,13 @@ class Settings(BaseSettings):
         if any(len(key.get_secret_value()) < 16 for key in keys):
             raise ValueError("an API key needs at least 16 characters: make one with `openssl rand -hex 32`")
         return keys
+
+    @field_validator("llm_model")
+    @classmethod
+    def _a_url_needs_a_model(cls, name: str, info: ValidationInfo) -> str:
+        if info.data.get("llm_url") and not name:
+            raise ValueError("SIGNBIND_LLM_URL is set, so name the model of that server")
+        return name
 
     @property
     def total_slots(self) -> int:

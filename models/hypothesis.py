@@ -62,6 +62,17 @@ class Hypothesis:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """One segment whose caption is asked for, with the stream's names, last captions and adapter; `grows`: it still runs."""
+
+    hypothesis: Hypothesis
+    vocabulary: tuple[str, ...] = ()
+    context: tuple[str, ...] = ()
+    adapter: str | None = None
+    grows: bool = False
+
+
+@dataclass(frozen=True)
 class Update:
     """What one chunk did for one stream; `at_ms` is media time since the slot was opened."""
 
@@ -94,11 +105,13 @@ class Caption:
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """What a stream may choose: when a segment ends and which words its fingerspelling is checked against."""
+    """What a stream may choose: when a segment ends, which words its fingerspelling is checked against, which adapter of
+    the language model writes its sentences."""
 
     endpoint_ms: int = 700
     max_segment_ms: int = 20_000
     vocabulary: tuple[str, ...] = ()
+    adapter: str | None = None
 
     def __post_init__(self) -> None:
         if not 200 <= self.endpoint_ms <= 5_000:

@@ -19,6 +19,7 @@ from models.hypothesis import Source, Token
 PAD, END, GLOSS, ENGLISH, CONTEXT = "<pad>", "</s>", "<gloss>", "<english>", "<context>"
 SLOTS = tuple(f"<fs{number}>" for number in range(1, 9))
 """Places of fingerspelled words; the words after the eighth share the eighth place."""
+PIECES_AT_LEAST, PIECES_A_TOKEN = 16, 5
 SPECIAL = (PAD, END, GLOSS, ENGLISH, CONTEXT, *SLOTS)
 
 _FIRST_WORD = re.compile(r"(?:^|[.?!]['\"]?\s+)['\"]?([A-Za-z][\w']*)")
@@ -94,6 +95,11 @@ def prompt(gloss: str, context: str = "") -> str:
     """The whole prompt of one segment; `context` is the sentence before it, already in lower-start form."""
     before = f"{CONTEXT} {context} " if context else ""
     return f"{before}{GLOSS} {gloss} {ENGLISH}"
+
+
+def most_pieces(tokens: Sequence[Token]) -> int:
+    """Where a sentence is cut: a model that rambles stops there."""
+    return PIECES_AT_LEAST + PIECES_A_TOKEN * len(tokens)
 
 
 def lower_start(english: str, proper: frozenset[str] = frozenset()) -> str:

@@ -25,13 +25,10 @@ from models.generation import Asked, Writing, Written, write_all
 from models.hypothesis import Token
 from models.lexemes import Lexemes
 from models.prompt_cache import PromptCache
-from models.prompts import Refined, Request, Show, as_spelled, gloss_line, lower_start, prompt, slots_of
+from models.prompts import Refined, Request, Show, as_spelled, gloss_line, lower_start, most_pieces, prompt, slots_of
 from models.quantised import Precision, loading
 from models.sentence import sentence
 
-PIECES_A_TOKEN = 5
-PIECES_AT_LEAST = 16
-"""A sentence is cut at PIECES_AT_LEAST + PIECES_A_TOKEN x tokens pieces: a model that rambles stops there."""
 ALONE = "default"
 """Name of the adapter that is given without a name: all requests use it that ask for none."""
 _NAME = re.compile(r"[\w-]{1,64}")
@@ -117,7 +114,7 @@ class Refiner:
             key,
             tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]),
             self._allowed(request.tokens),
-            PIECES_AT_LEAST + PIECES_A_TOKEN * len(request.tokens),
+            most_pieces(request.tokens),
             request.adapter or self._default,
             request.grows,
         )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 from models import names
 from models.confidence import Calibrator, caption_features, word_features
-from models.hypothesis import Caption, Hypothesis, Word
+from models.hypothesis import Caption, Hypothesis, Wanted, Word
 from models.prompts import Refined, RefinedWord, Request, readable, sentence_case
-from models.refine import Refiner
+
+if TYPE_CHECKING:
+    from models.refine import Refiner
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,21 @@ class Explained:
     caption: Caption
     features: dict[str, float]
     word_features: tuple[dict[str, float], ...]
+
+
+class Writer(Protocol):
+    """Sentences of many streams at once, by a language model here (`refine.Sentences`) or elsewhere.
+
+    `step` gives what is finished, None for what cannot be had; where the work is done elsewhere it waits for it, at most
+    `wait_s`, until `poke` is called from another thread.
+    """
+
+    def __len__(self) -> int: ...
+    def join(self, requests: Mapping[int, Request]) -> None: ...
+    def leave(self, keys: Collection[int]) -> None: ...
+    def step(self, wait_s: float) -> list[tuple[int, Refined | None]]: ...
+    def poke(self) -> None: ...
+    def close(self) -> None: ...
 
 
 class Speaker:
@@ -50,13 +68,22 @@ class Speaker:
         written: list[Refined | None] = [None] * len(requests)
         if self.refiner is not None:
             written = self.refiner.refine(requests, deadline_s)
-        return [self._caption(h, text, vocabulary) for h, text in zip(hypotheses, written, strict=True)]
+        return [self.explained(h, text, vocabulary) for h, text in zip(hypotheses, written, strict=True)]
 
     def draft(self, hypothesis: Hypothesis, vocabulary: Sequence[str] = ()) -> Caption:
         """The tokens as readable text."""
-        return self._caption(_joined(hypothesis, vocabulary), None, vocabulary).caption
+        return self.explained(_joined(hypothesis, vocabulary), None, vocabulary).caption
 
-    def _caption(self, hypothesis: Hypothesis, refined: Refined | None, vocabulary: Sequence[str]) -> Explained:
+    def captions(self, writer: Writer | None = None) -> Captions | None:
+        """Captions of many streams at once, by `writer` or else the refiner; None where there is neither."""
+        if writer is None and self.refiner is not None:
+            from models.refine import Sentences
+
+            writer = Sentences(self.refiner)
+        return Captions(self, writer) if writer is not None else None
+
+    def explained(self, hypothesis: Hypothesis, refined: Refined | None, vocabulary: Sequence[str]) -> Explained:
+        """The caption of a sentence, or the draft of a hypothesis without one."""
         tokens = enumerate(hypothesis.tokens)
         spelled = {i: names.verified(t, vocabulary).confidence for i, t in tokens if t.kind == "fingerspelling"}
         words = refined.words if refined is not None else _draft_words(hypothesis, vocabulary)
@@ -73,6 +100,44 @@ class Speaker:
             for word, share in zip(words, confidences, strict=True)
         )
         return Explained(Caption(text, said, whole), asdict(features), tuple(asdict(row) for row in each))
+
+
+class Captions:
+    """The captions of segments by the caller's keys, as `writer` finishes their sentences. One thread but for `poke`."""
+
+    def __init__(self, speaker: Speaker, writer: Writer) -> None:
+        self._speaker, self._writer = speaker, writer
+        self._wanted: dict[int, Wanted] = {}
+
+    def join(self, wanted: Mapping[int, Wanted]) -> None:
+        """Segments with tokens, under keys that are not here already; spelled words cut in two are read as one."""
+        whole = {key: replace(one, hypothesis=_joined(one.hypothesis, one.vocabulary)) for key, one in wanted.items()}
+        self._writer.join(
+            {
+                key: Request(tuple(one.hypothesis.tokens), one.vocabulary, one.context, one.adapter, one.grows)
+                for key, one in whole.items()
+            }
+        )
+        self._wanted |= whole
+
+    def leave(self, keys: Collection[int]) -> None:
+        self._writer.leave(keys)
+        self._wanted = {key: one for key, one in self._wanted.items() if key not in keys}
+
+    def step(self, wait_s: float) -> list[tuple[int, Caption | None]]:
+        """The captions that are finished; None for what could not be written."""
+        found: list[tuple[int, Caption | None]] = []
+        for key, refined in self._writer.step(wait_s):
+            one = self._wanted.pop(key)
+            said = self._speaker.explained(one.hypothesis, refined, one.vocabulary).caption if refined else None
+            found.append((key, said))
+        return found
+
+    def poke(self) -> None:
+        self._writer.poke()
+
+    def close(self) -> None:
+        self._writer.close()
 
 
 def _joined(hypothesis: Hypothesis, vocabulary: Sequence[str]) -> Hypothesis:

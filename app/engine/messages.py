@@ -7,8 +7,29 @@ its slot. Times ending in `_s` are of the monotonic clock, which all processes o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
-from models.hypothesis import Caption, StreamOptions, Update
+from app.settings import Settings
+from models.hypothesis import Caption, Hypothesis, StreamOptions, Update
+
+
+@dataclass(frozen=True)
+class LlmConfig:
+    """The language model: the checkpoint's own in some precision, or the one at `url` (see `Settings.llm_url`)."""
+
+    precision: Literal["fp32", "bf16", "8bit", "4bit"] = "fp32"
+    refines_drafts: bool = False
+    url: str | None = None
+    api: Literal["chat", "completions"] = "chat"
+    model: str = ""
+    api_key: str = field(default="", repr=False)
+
+    @staticmethod
+    def of(settings: Settings) -> LlmConfig:
+        key = settings.llm_api_key.get_secret_value() if settings.llm_api_key else ""
+        return LlmConfig(
+            settings.llm_precision, settings.refine_drafts, settings.llm_url, settings.llm_api, settings.llm_model, key
+        )
 
 
 @dataclass(frozen=True)
@@ -18,6 +39,7 @@ class WorkerConfig:
     slots: int
     ring_capacity: int
     torch_threads: int
+    llm: LlmConfig = LlmConfig()
 
 
 # server -> worker
@@ -124,6 +146,17 @@ class Refined:
 
 
 @dataclass(frozen=True)
+class RefinedDraft:
+    """The sentence of a segment that still ran when it was asked for, and what it was written from."""
+
+    stream: int
+    segment_id: int
+    hypothesis: Hypothesis
+    caption: Caption
+    llm_ms: float
+
+
+@dataclass(frozen=True)
 class Closed:
     """The slot is free."""
 
@@ -137,5 +170,5 @@ class Lost:
     stream: int
 
 
-ToStream = Stepped | Finalized | Refined | Closed | Lost
-FromWorker = Ready | StartFailed | Stepped | Finalized | Refined | Closed
+ToStream = Stepped | Finalized | Refined | RefinedDraft | Closed | Lost
+FromWorker = Ready | StartFailed | Stepped | Finalized | Refined | RefinedDraft | Closed

@@ -1,6 +1,7 @@
-"""Ended segments -> sentences, in a thread beside the steps, so that the language model never delays the video.
+"""Segments -> sentences, in a thread beside the steps, so that the language model never delays the video.
 
-A request that is late already is not begun; what was too late or failed is answered with None, and the draft stays.
+All streams share one running batch: a segment joins it at once, leaves with its sentence or at its deadline. What was too
+late or failed is answered with None, and the draft stays. Drafts of running segments are written in spare time, if asked.
 """
 
 from __future__ import annotations
@@ -10,88 +11,158 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
-from app.engine.messages import Refined
-from models.hypothesis import Caption, Hypothesis
+from app.engine.messages import Refined, RefinedDraft
+from app.engine.refine_queue import MOST_WAITING, RefineQueue, RefineRequest
+from models.hypothesis import Caption, Wanted
+
+__all__ = ["RefineRequest", "RefineThread"]
 
 log = logging.getLogger("signbind.refine")
 
 CONTEXT_CAPTIONS = 3
-MOST_WAITING = 256
 MOST_STREAMS = 1_024
+MOST_ROWS = 32
+"""Sentences written at a time; on one core 64 at once take a quarter longer in batches of 32, the first half come sooner."""
 
 
-class Refiner(Protocol):
-    def refine(
-        self,
-        hypotheses: list[Hypothesis],
-        vocabulary: tuple[str, ...] = (),
-        context: tuple[str, ...] = (),
-        deadline_s: float | None = None,
-    ) -> list[Caption]: ...
+class Captions(Protocol):
+    """What the thread asks of `models.speech.Captions`."""
 
-
-@dataclass(frozen=True)
-class RefineRequest:
-    stream: int
-    segment_id: int
-    hypothesis: Hypothesis
-    vocabulary: tuple[str, ...]
-    draft: str
-    deadline_s: float
+    def join(self, wanted: Mapping[int, Wanted]) -> None: ...
+    def leave(self, keys: Collection[int]) -> None: ...
+    def step(self, wait_s: float) -> list[tuple[int, Caption | None]]: ...
+    def poke(self) -> None: ...
+    def close(self) -> None: ...
 
 
 class RefineThread:
-    """Takes requests at any time; answers each once through `send`. Without a refiner (no language model), by None."""
+    """Takes requests at any time; answers each final once through `send`, a draft at most once.
 
-    def __init__(self, refiner: Refiner | None, send: Callable[[Refined], None]) -> None:
-        self._refiner, self._send = refiner, send
-        self._requests: queue.Queue[RefineRequest | None] = queue.Queue(MOST_WAITING)
+    Without `captions` (no language model) finals are answered by None. `writes_drafts` takes drafts, which are else ignored.
+    """
+
+    def __init__(
+        self,
+        captions: Captions | None,
+        send: Callable[[Refined | RefinedDraft], None],
+        *,
+        most_rows: int = MOST_ROWS,
+        writes_drafts: bool = False,
+    ) -> None:
+        self._captions, self._send, self._writes_drafts = captions, send, writes_drafts
+        self._inbox: queue.Queue[RefineRequest | None] = queue.Queue(MOST_WAITING)
+        self._queue = RefineQueue(most_rows)
+        self._begun_s: dict[int, float] = {}
         self._context: dict[int, deque[str]] = {}
         self._thread = threading.Thread(target=self._run, name="refine", daemon=True)
         self._thread.start()
 
     def request(self, request: RefineRequest) -> None:
-        """Never waits: a request beyond the bound is answered with None."""
+        """Never waits: a final beyond the bound is answered with None."""
+        if not request.is_final and (not self._writes_drafts or self._captions is None):
+            return
         try:
-            self._requests.put_nowait(request)
+            self._inbox.put_nowait(request)
         except queue.Full:
-            self._send(Refined(request.stream, request.segment_id, None, 0.0))
+            if request.is_final:
+                self._send(Refined(request.stream, request.segment_id, None, 0.0))
+        if self._captions is not None:
+            self._captions.poke()
 
     def stop(self, timeout_s: float) -> None:
         """Ends the thread after what it is doing; it is a daemon, so it cannot hold up the process."""
         try:
-            self._requests.put(None, timeout=timeout_s)
+            self._inbox.put(None, timeout=timeout_s)
         except queue.Full:
             return
+        if self._captions is not None:
+            self._captions.poke()
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        while (request := self._requests.get()) is not None:
-            begun_s = time.monotonic()
-            caption = self._refined(request, begun_s)
-            self._remember(request.stream, caption.text if caption else request.draft)
-            llm_ms = (time.monotonic() - begun_s) * 1e3
-            try:
-                self._send(Refined(request.stream, request.segment_id, caption, llm_ms))
-            except OSError:
-                return  # the server is gone, and this process is about to follow
-
-    def _refined(self, request: RefineRequest, now_s: float) -> Caption | None:
-        if self._refiner is None or now_s >= request.deadline_s:
-            return None
-        context = tuple(self._context.get(request.stream, ()))
         try:
-            left_s = request.deadline_s - now_s
-            return self._refiner.refine([request.hypothesis], request.vocabulary, context, left_s)[0]
+            while self._take_in():
+                self._leave_late()
+                self._begin()
+                if self._queue.running:
+                    self._step()
+        except OSError:
+            log.info("the server is gone, and this process is about to follow")
+        finally:
+            if self._captions is not None:
+                self._captions.close()
+
+    def _take_in(self) -> bool:
+        """All that has come, waiting for it only where nothing else is to do; False at the end."""
+        is_idle = self._queue.is_empty
+        while True:
+            try:
+                request = self._inbox.get(block=is_idle)
+            except queue.Empty:
+                return True
+            if request is None:
+                return False
+            is_idle = False
+            if not self._queue.put(request):
+                self._answer(request, None, 0.0)
+
+    def _leave_late(self) -> None:
+        """Ends what is past its deadline or out of date."""
+        waited, written = self._queue.pop_late(time.monotonic())
+        for request in waited:
+            self._answer(request, None, 0.0)
+        self._end(list(dict.fromkeys([*written, *self._queue.outdated()])))
+
+    def _end(self, keys: list[int]) -> None:
+        """Ends running requests without a sentence."""
+        if keys and self._captions is not None:
+            self._captions.leave(keys)
+        for key in keys:
+            self._finish(key, None)
+
+    def _begin(self) -> None:
+        """Joins what may begin to the running batch."""
+        begun = self._queue.take()
+        self._begun_s |= dict.fromkeys(begun, time.monotonic())
+        if not begun:
+            return
+        if self._captions is None:
+            self._end(list(begun))
+            return
+        try:
+            self._captions.join({key: self._wanted(one) for key, one in begun.items()})
         except Exception:
-            log.exception(
-                "refining segment %s of stream %s failed; its draft stays", request.segment_id, request.stream
-            )
-            return None
+            log.exception("%s segments cannot be refined; their drafts stay", len(begun))
+            self._end(list(begun))
+
+    def _wanted(self, request: RefineRequest) -> Wanted:
+        context = tuple(self._context.get(request.stream, ()))
+        return Wanted(request.hypothesis, request.vocabulary, context, request.adapter, not request.is_final)
+
+    def _step(self) -> None:
+        assert self._captions is not None, "nothing runs without a language model"
+        try:
+            finished = self._captions.step(max(0.0, self._queue.first_deadline_s - time.monotonic()))
+        except Exception:
+            log.exception("refining %s segments failed; their drafts stay", len(self._queue.running))
+            self._end(list(self._queue.running))
+            return
+        for key, caption in finished:
+            self._finish(key, caption)
+
+    def _finish(self, key: int, caption: Caption | None) -> None:
+        request = self._queue.running.pop(key)
+        self._answer(request, caption, (time.monotonic() - self._begun_s.pop(key)) * 1e3)
+
+    def _answer(self, request: RefineRequest, caption: Caption | None, llm_ms: float) -> None:
+        if request.is_final:
+            self._remember(request.stream, caption.text if caption else request.draft)
+            self._send(Refined(request.stream, request.segment_id, caption, llm_ms))
+        elif caption is not None:
+            self._send(RefinedDraft(request.stream, request.segment_id, request.hypothesis, caption, llm_ms))
 
     def _remember(self, stream: int, text: str) -> None:
         self._context.setdefault(stream, deque(maxlen=CONTEXT_CAPTIONS)).append(text)

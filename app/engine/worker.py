@@ -19,13 +19,17 @@ import numpy as np
 
 from app.engine.messages import FromWorker, Ready, Shutdown, StartFailed, WorkerConfig
 from app.engine.refining import RefineThread
+from app.engine.remote_sentences import RemoteSentences
 from app.engine.step import EngineStep
 from app.frames import FrameRing
+from models import names
 from models.clock import CHUNK_FRAMES, HEIGHT, WIDTH
 from models.hypothesis import Hypothesis, Token
+from models.lexemes import Lexemes
 
 if TYPE_CHECKING:
     from models.pipeline import Translator
+    from models.speech import Captions
 
 log = logging.getLogger("signbind.worker")
 
@@ -71,14 +75,17 @@ def run(connection: Connection, config: WorkerConfig) -> None:
             outlet.send(StartFailed(" ".join(str(error).split())))
             return
         outlet.send(Ready(describe(config)))
-        serve(connection, outlet, translator, rings)
+        serve(connection, outlet, translator, rings, captions_of(translator, config), config.llm.refines_drafts)
     except (EOFError, BrokenPipeError, ConnectionError):
         return  # the server is gone
 
 
-def serve(connection: Connection, outlet: Outlet, translator: Translator, rings: list[FrameRing]) -> None:
+def serve(
+    connection: Connection, outlet: Outlet, translator: Translator, rings: list[FrameRing], captions: Captions | None,
+    writes_drafts: bool,
+) -> None:  # fmt: skip
     """Takes in what has come, runs one tick, again and again; waits only when there is no work."""
-    refiner = RefineThread(translator if translator.speaker.refiner is not None else None, outlet.send)
+    refiner = RefineThread(captions, outlet.send, writes_drafts=writes_drafts)
     engine = EngineStep(translator, [ring.frames for ring in rings], outlet.send, refiner.request)
     while True:
         while connection.poll(0 if engine.scheduler.has_work else None):
@@ -88,6 +95,14 @@ def serve(connection: Connection, outlet: Outlet, translator: Translator, rings:
                 return
             engine.receive(message)
         engine.tick()
+
+
+def captions_of(translator: Translator, config: WorkerConfig) -> Captions | None:
+    """Who writes the sentences: the checkpoint's language model, or the one at the URL; None where there is neither."""
+    if config.llm.url is None:
+        return translator.speaker.captions()
+    lexemes = Lexemes.load(Path(config.checkpoint) / "llm" / "words.json")
+    return translator.speaker.captions(RemoteSentences(config.llm, lexemes, names.show))
 
 
 def load_translator(config: WorkerConfig) -> Translator:
