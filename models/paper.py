@@ -16,7 +16,7 @@ from models.clock import CHUNK_FRAMES, HEIGHT, WIDTH
 from models.config import BeamConfig, Config, ExpertConfig, FusionConfig, RouterConfig
 from models.experts import Expert
 from models.fusion import Fusion, FusionInput
-from models.patches import cut
+from models.patches import Patching, colours, cut
 from models.routing import Router
 from models.static_llama import LlamaSizes
 from models.vit import VisionConfig, VisionTransformer, Way
@@ -85,6 +85,7 @@ class PaperSight:
 
     def __init__(self, config: PaperConfig, device: torch.device, dtype: torch.dtype) -> None:
         self.config, self.dtype = config, dtype
+        self.colours = colours(device)
         self.large = VisionTransformer.random(config.body_and_hands, device, dtype)
         self.small = VisionTransformer.random(config.mouth, device, dtype)
 
@@ -102,7 +103,8 @@ class PaperSight:
     def patches(self, sizes: VisionConfig, frames: Tensor, boxes: Tensor) -> Tensor:
         """What an encoder of these sizes gets of the frames."""
         cutting = compiled(cut) if self.large.way.compiled else cut
-        found: Tensor = cutting(frames, boxes, sizes.picture_px, sizes.patch_px, sizes.patch_values, self.dtype)
+        want = Patching(sizes.picture_px, sizes.patch_px, sizes.patch_values, self.dtype)
+        found: Tensor = cutting(frames, boxes, self.colours, want)
         return found
 
 

@@ -52,6 +52,12 @@ class Lane:
         if self.stream is not None:
             self.stream.wait_stream(other.stream)
 
+    def keeps(self, *tensors: Tensor) -> None:
+        """Memory of tensors that other lanes made stays theirs until this one has used it."""
+        if self.stream is not None:
+            for tensor in tensors:
+                tensor.record_stream(self.stream)
+
 
 class PaperEngine:
     """`submit` takes the chunks of up to max(batches) streams; a batch is padded to the next captured size."""
@@ -65,6 +71,7 @@ class PaperEngine:
         self._staging = [torch.zeros(shape, dtype=torch.uint8, device=self.device) for _ in range(IN_FLIGHT)]
         self._boxes = [torch.zeros(largest, CHUNK_FRAMES, 4, 4, device=self.device) for _ in range(IN_FLIGHT)]
         self._turn = 0
+        self._pools = [torch.cuda.graph_pool_handle() if self.device.type == "cuda" else None for _ in range(2)]
         self._sights = {size: self._sight_step(size) for size in self.batches}
         self._temporals = {size: self._temporal_step(size) for size in self.batches}
         if self.device.type == "cuda":
@@ -93,6 +100,7 @@ class PaperEngine:
         with self._see.use():
             (features,) = self._sights[size](staging[:size].flatten(0, 1), places[:size].flatten(0, 1))
         self._hear.after(self._see)
+        self._hear.keeps(features, numbers)
         with self._hear.use():
             log_probs, symbols = self._temporals[size](features, numbers)
             return self._ticket(log_probs, symbols)
@@ -113,10 +121,10 @@ class PaperEngine:
 
     def _sight_step(self, size: int) -> CapturedStep:
         frames, boxes = self._staging[0][:size].flatten(0, 1), self._boxes[0][:size].flatten(0, 1)
-        return CapturedStep(self.sight, (frames, boxes))
+        return CapturedStep(self.sight, (frames, boxes), pool=self._pools[0])
 
     def _temporal_step(self, size: int) -> CapturedStep:
         features = torch.zeros(size * CHUNK_FRAMES, self.temporal.config.manual + self.temporal.config.mouth.dim,
                                dtype=self.sight.dtype, device=self.device)  # fmt: skip
         rows = torch.full((size,), self.slots, device=self.device)
-        return CapturedStep(self.temporal, (features, rows), state=self.temporal.state)
+        return CapturedStep(self.temporal, (features, rows), state=self.temporal.state, pool=self._pools[1])

@@ -6,6 +6,8 @@ same on the host). With torch.compile one kernel reads the bytes and writes the 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -14,21 +16,33 @@ MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 
 
-def cut(frames: Tensor, boxes: Tensor, px: int, patch_px: int, values: int, dtype: torch.dtype) -> Tensor:
-    """Square crops of `px` pixels, one a frame, as patches (frames, (px / patch_px) ** 2, values) in `dtype`.
+class Patching(NamedTuple):
+    """Crops of `px` pixels in patches of `patch_px`, each padded with zeros to `values` numbers of a type."""
+
+    px: int
+    patch_px: int
+    values: int
+    dtype: torch.dtype
+
+
+def colours(device: torch.device | str) -> Tensor:
+    """Mean and deviation of ImageNet's colours, (2, 3): made beforehand, since a graph cannot read the host's memory."""
+    return torch.tensor((MEAN, DEVIATION), device=device)
+
+
+def cut(frames: Tensor, boxes: Tensor, colour: Tensor, want: Patching) -> Tensor:
+    """Square crops, one a frame, as patches (frames, (px / patch_px) ** 2, values).
 
     `frames` (frames, height, width, 3) uint8 RGB; `boxes` (frames, 4) float: centre x / width, centre y / height,
-    side / height, and +1, or -1 for a mirrored crop. Bilinear; outside of the frame its edge repeats. A patch holds its
-    rows of pixels, colours innermost, and zeros up to `values`.
+    side / height, and +1, or -1 for a mirrored crop; `colour` as `colours` gives it. Bilinear; outside of the frame its
+    edge repeats. A patch holds its rows of pixels, colours innermost.
     """
-    count = len(frames)
-    rows = px // patch_px
-    pixels = _sampled(frames, *_places(frames, boxes, px))
-    mean = torch.tensor(MEAN, device=frames.device)
-    deviation = torch.tensor(DEVIATION, device=frames.device)
-    normal = ((pixels / 255 - mean) / deviation).to(dtype)
+    count, patch_px = len(frames), want.patch_px
+    rows = want.px // patch_px
+    pixels = _sampled(frames, *_places(frames, boxes, want.px))
+    normal = ((pixels / 255 - colour[0]) / colour[1]).to(want.dtype)
     parts = normal.view(count, rows, patch_px, rows, patch_px, 3).permute(0, 1, 3, 2, 4, 5)
-    return pad(parts.reshape(count, rows * rows, 3 * patch_px**2), (0, values - 3 * patch_px**2))
+    return pad(parts.reshape(count, rows * rows, 3 * patch_px**2), (0, want.values - 3 * patch_px**2))
 
 
 def _places(frames: Tensor, boxes: Tensor, px: int) -> tuple[Tensor, Tensor]:

@@ -130,7 +130,8 @@ class Sentences:
     def __init__(self, model: Llama, rows: int, prompt: int, new: int, use_compiled: bool = False) -> None:
         self.model, self.rows, self.prompt, self.new = model, rows, prompt, new
         sizes, device = model.sizes, model.head.device
-        shape = (rows, sizes.heads, prompt + new, sizes.dim // sizes.heads)
+        self.places = -(-(prompt + new) // 8) * 8  # masks of other lengths are slow on CUDA
+        shape = (rows, sizes.heads, self.places, sizes.dim // sizes.heads)
         self._cache = [
             (
                 torch.zeros(shape, device=device, dtype=model.head.dtype),
@@ -140,7 +141,7 @@ class Sentences:
         ]
         self._token = torch.zeros(rows, dtype=torch.int64, device=device)
         self._position = torch.zeros(rows, dtype=torch.int64, device=device)
-        self._turn = _rotation(sizes, prompt + new, device)
+        self._turn = _rotation(sizes, self.places, device)
         can_compile = use_compiled and all(isinstance(part, Tensor) for part in model.layers[0] if part is not None)
         self._read_block = compiled(_read) if can_compile else _read
         self._write_block = compiled(_write) if can_compile else _write
@@ -173,7 +174,7 @@ class Sentences:
     def _write_token(self) -> Tensor:
         at = self._position
         turn = Rotation(self._turn.cos[at][:, None, None], self._turn.sin[at][:, None, None])
-        seen = (torch.arange(self.prompt + self.new, device=at.device) <= at[:, None])[:, None, None]
+        seen = (torch.arange(self.places, device=at.device) <= at[:, None])[:, None, None]
         steps = self.model.embedding[self._token][:, None]
         for layer, (keys, values) in zip(self.model.layers, self._cache, strict=True):
             steps = self._write_block(steps, layer, keys, values, turn, self.model.sizes.eps, at, seen)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.crops import crop
-from models.patches import DEVIATION, MEAN, cut
+from models.patches import DEVIATION, MEAN, Patching, colours, cut
 
 PX, PATCH = 32, 8
 
@@ -14,7 +14,7 @@ PX, PATCH = 32, 8
 def _picture(box: tuple[float, float, float], mirrored: bool, frames: torch.Tensor) -> np.ndarray:  # type: ignore[type-arg]
     """What `cut` gives for one frame, as RGB 0..255 (32, 32, 3)."""
     boxes = torch.tensor([[*box, -1.0 if mirrored else 1.0]])
-    patches = cut(frames[None], boxes, PX, PATCH, 3 * PATCH**2 + 5, torch.float32)
+    patches = cut(frames[None], boxes, colours("cpu"), Patching(PX, PATCH, 3 * PATCH**2 + 5, torch.float32))
     assert patches.shape == (1, (PX // PATCH) ** 2, 3 * PATCH**2 + 5)
     assert not patches[..., 3 * PATCH**2 :].any()
     rows = patches[0, :, : 3 * PATCH**2].view(PX // PATCH, PX // PATCH, PATCH, PATCH, 3).permute(0, 2, 1, 3, 4)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import Dinov2Config, Dinov2Model, ViTConfig, ViTModel
 
-from models.patches import DEVIATION, MEAN, cut
+from models.patches import DEVIATION, MEAN, Patching, colours, cut
 from models.vit import VisionConfig, VisionTransformer, attend_split
 from models.vit_weights import plain_name
 
@@ -55,7 +55,8 @@ def test_it_equals_transformers(make: Any, way: dict[str, Any]) -> None:
     pictures = ((frames / 255 - torch.tensor(MEAN)) / torch.tensor(DEVIATION)).permute(0, 3, 1, 2)
     expected = model(pixel_values=pictures).last_hidden_state[:, 0]
     sizes = fast.config
-    patches = cut(frames, boxes, sizes.picture_px, sizes.patch_px, sizes.patch_values, torch.float32)
+    want = Patching(sizes.picture_px, sizes.patch_px, sizes.patch_values, torch.float32)
+    patches = cut(frames, boxes, colours("cpu"), want)
     torch.testing.assert_close(fast(patches), expected, atol=1e-4, rtol=1e-4)
 
 
