@@ -39,6 +39,11 @@ class PromptCache:
         while len(self._entries) > self._capacity:
             self._entries.popitem(last=False)
 
+    def clear(self) -> None:
+        """Forgets all prompts and counts."""
+        self._entries.clear()
+        self.tokens_asked = self.tokens_found = 0
+
 
 def _common(first: Sequence[int], second: Sequence[int]) -> int:
     for index, (one, other) in enumerate(zip(first, second, strict=False)):

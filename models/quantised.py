@@ -24,12 +24,11 @@ def loading(precision: Precision, device: str = "cpu") -> dict[str, Any]:
         raise ValueError(f"{precision} weights need bitsandbytes: install it with `pip install 'signbind[gpu]'`")
     from transformers import BitsAndBytesConfig
 
-    half = torch.bfloat16
-    chosen = (
-        BitsAndBytesConfig(load_in_8bit=True)
-        if precision == "8bit"
-        else BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=half
+    if precision == "8bit":  # its kernels take float16 and would cast every input
+        held, chosen = torch.float16, BitsAndBytesConfig(load_in_8bit=True)
+    else:
+        held = torch.bfloat16
+        chosen = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=held
         )
-    )
-    return {"quantization_config": chosen, "dtype": half, "device_map": {"": device}}
+    return {"quantization_config": chosen, "dtype": held, "device_map": {"": device}}

@@ -16,6 +16,7 @@ from models.evaluation.token_noise import Rates, noisy_tokens
 from models.hypothesis import Token
 from models.names import joined
 from models.prompts import Request
+from models.quantised import Precision
 from models.refine import Refiner
 from models.synthetic.sentences import from_grammar, is_held_out, real_sentences
 from models.training.gloss_corpora import aslg_tokens, clean_english, ncslgr_rows, ncslgr_tokens
@@ -78,13 +79,18 @@ def read_pairs(path: Path) -> list[Row]:
 
 
 def evaluate(
-    path: Path | None, checkpoint: Path, *, adapter: str | None = None, limit: int | None = None
+    path: Path | None,
+    checkpoint: Path,
+    *,
+    adapter: str | None = None,
+    limit: int | None = None,
+    precision: Precision = "fp32",
 ) -> dict[str, float | str]:
     """BLEU-4 of the checkpoint's language model (with `adapters`/`adapter`) on a file of glosses TAB English."""
     if path is None:
         raise ValueError("expected a file of `GLOSSES<TAB>English` lines, got none: name one")
     folder = checkpoint / "adapters" / adapter if adapter else None
-    refiner = Refiner.load(checkpoint / "llm", folder, show=names.show)
+    refiner = Refiner.load(checkpoint / "llm", folder, precision, names.show)
     rows = read_pairs(path)[:limit]
     return bleu(write(refiner, rows), [english for _, english in rows])
 
