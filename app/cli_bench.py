@@ -205,14 +205,18 @@ def report_level(level: Mapping[str, Any]) -> None:
     """A line on stderr, as soon as the level is measured."""
     lag_ms = level.get("compute_lag_ms_p95", float("nan"))
     verdict = "passed" if level["passed"] else f"failed: {level['why']}"
-    typer.echo(f"{level['streams']:4d} streams: lag p95 {lag_ms:.0f} ms, {verdict}", err=True)
+    others = level.get("others_cpu_share") or 0.0
+    beside = f" (other programs took {others:.0%} of this machine)" if others > BUSY_SHARE else ""
+    typer.echo(f"{level['streams']:4d} streams: lag p95 {lag_ms:.0f} ms, {verdict}{beside}", err=True)
 
 
 CURVE_COLUMNS = {
-    "streams": "streams", "lag p50, ms": "compute_lag_ms_p50", "p95": "compute_lag_ms_p95", "p99": "compute_lag_ms_p99",
+    "streams": "streams", "lag p50": "compute_lag_ms_p50", "p95": "compute_lag_ms_p95", "p99": "compute_lag_ms_p99",
     "final p95": "final_caption_ms_p95", "frames/s": "frames_per_s", "dropped": "frames_dropped",
-    "server CPU": "server_cpu_share", "why not": "why",
+    "CPU": "server_cpu_share", "passed": "passed",
 }  # fmt: skip
+BUSY_SHARE = 0.1
+"""Other programs that take more of the machine spoil the figures."""
 
 
 def show_streams(title: str, figures: Mapping[str, Any], as_json: bool) -> None:
@@ -228,15 +232,11 @@ def show_streams(title: str, figures: Mapping[str, Any], as_json: bool) -> None:
 
 
 def shown(value: object) -> str:
-    if value is None:
-        return ""
-    return (
-        f"{value:.3g}"
-        if isinstance(value, float) and value < 100
-        else f"{value:.0f}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+    return "" if value is None else str(value)
 
 
 def show_without(left_out: str, title: str, figures: Mapping[str, Any], as_json: bool) -> None:

@@ -69,24 +69,26 @@ async def measured_level(load: Load) -> dict[str, Any]:
 
 @asynccontextmanager
 async def running(streams: list[PacedStream]) -> AsyncIterator[set[asyncio.Task[None]]]:
-    """All streams taken in by the server, a few at a time; closed in order at the end, cut off after a failure."""
+    """All streams taken in by the server, a few at a time; all closed in order at the end, also after a failure."""
     stop, door = asyncio.Event(), asyncio.Semaphore(max(1, usable_cores() // 2))
-    tasks = {asyncio.create_task(stream.run(stop, door)) for stream in streams}
+    tasks = {asyncio.create_task(stream.run(stop, door)): stream for stream in streams}
     try:
-        await until_ready(streams, tasks)
-        yield tasks
+        await until_ready(streams, set(tasks))
+        yield set(tasks)
         stop.set()
         await asyncio.gather(*tasks)
     finally:
-        for task in tasks:
-            task.cancel()
+        stop.set()
+        for task, stream in tasks.items():
+            if not stream.ready.is_set():
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def until_ready(streams: list[PacedStream], tasks: set[asyncio.Task[None]]) -> None:
     """LiveError when a stream fails, or the server does not take them all in time."""
     limit_s = JOIN_LIMIT_S * (1 + len(streams) // 2)
-    all_in = asyncio.gather(*(stream.ready.wait() for stream in streams))
+    all_in = asyncio.create_task(all_ready(streams))
     waited: set[asyncio.Future[Any]] = {all_in, *tasks}
     try:
         await asyncio.wait(waited, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
@@ -95,6 +97,12 @@ async def until_ready(streams: list[PacedStream], tasks: set[asyncio.Task[None]]
             raise LiveError(f"The server did not take {len(streams)} streams within {limit_s:.0f} s.")
     finally:
         all_in.cancel()
+        await asyncio.gather(all_in, return_exceptions=True)
+
+
+async def all_ready(streams: list[PacedStream]) -> None:
+    for stream in streams:
+        await stream.ready.wait()
 
 
 async def unless_one_ends(tasks: set[asyncio.Task[None]], seconds: float) -> None:

@@ -36,14 +36,16 @@ class Spent:
 
 
 def shares(before: Spent, after: Spent) -> dict[str, float | None]:
-    """Of all cores that may be used, 0 to 1; the machine's of all it has."""
+    """Of all cores that may be used, 0 to 1; the machine's, and other programs', of all it has."""
     core_s = (after.at_s - before.at_s) * usable_cores()
-    server_s = None if before.server_s is None or after.server_s is None else after.server_s - before.server_s
     machine_core_s = (after.at_s - before.at_s) * int(psutil.cpu_count() or 1)
+    server_s = None if before.server_s is None or after.server_s is None else after.server_s - before.server_s
+    own_s, machine_s = after.own_s - before.own_s, after.machine_s - before.machine_s
     return {
         "server_cpu_share": None if server_s is None else server_s / core_s,
-        "generator_cpu_share": (after.own_s - before.own_s) / core_s,
-        "machine_cpu_share": (after.machine_s - before.machine_s) / machine_core_s,
+        "generator_cpu_share": own_s / core_s,
+        "machine_cpu_share": machine_s / machine_core_s,
+        "others_cpu_share": None if server_s is None else max(0.0, machine_s - server_s - own_s) / machine_core_s,
     }
 
 

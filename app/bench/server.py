@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -22,6 +22,8 @@ from app.cli_errors import CliError
 READY_LIMIT_S = 300.0
 OPEN_TO_ITS_BENCHMARK = {"SIGNBIND_API_KEYS": "", "SIGNBIND_MAX_STREAMS_PER_KEY": "0"}
 SPARE_CONNECTIONS = 8
+ENDING_S = 1.0
+"""A server that broke off a stream by ending is gone within this."""
 FAULT = re.compile(r"(ERROR|CRITICAL)\b[:\s]*(.*)")
 
 
@@ -42,7 +44,10 @@ class OwnServer:
             return f"it ended (exit code {self.process.returncode}): {last_words(said)}"
         return fault_in(said)
 
-    def refuse_faults(self) -> None:
+    def refuse_faults(self, patience_s: float = 0.0) -> None:
+        """CliError for a fault; the end of a server that is just ending is waited for."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(patience_s)
         if found := self.fault():
             raise CliError(f"The measured server had a fault: {found.rstrip('.')}.")
 
@@ -82,7 +87,7 @@ def running_server(
             try:
                 yield server
             except Exception:
-                server.refuse_faults()  # its own words say more than what came of them
+                server.refuse_faults(ENDING_S)  # its own words say more than what came of them
                 raise
         finally:
             process.terminate()
@@ -113,7 +118,7 @@ def logged(log: IO[bytes]) -> str:
 
 
 def last_words(said: str) -> str:
-    lines = said.strip().splitlines() or ["it said nothing"]
+    lines = [line for line in said.strip().splitlines() if not line.startswith("INFO")] or ["it said nothing"]
     return lines[-1].removeprefix("signbind: ").rstrip(".")
 
 
