@@ -113,10 +113,12 @@ class CaptionBook:
         """Ended segments without a final caption."""
         return [number for number, segment in self.open.items() if segment.ended is not None]
 
-    def oldest_ms(self) -> float | None:
-        """The engine's time at which the oldest open segment began; None where none is known."""
-        starts = [segment.ended.start_ms for segment in self.open.values() if segment.ended is not None]
-        return min(starts) if starts and len(starts) == len(self.open) else None
+    def owed(self, segment_id: int) -> tuple[Hypothesis, str] | None:
+        """What the language model is asked about an ended segment, and its draft; None where nothing is owed."""
+        segment = self.open.get(segment_id)
+        if segment is None or segment.ended is None or segment.draft is None:
+            return None
+        return segment.ended, segment.draft.text
 
     def _draft(self, segment: Segment, update: Update, draft: Caption | None, heard: Heard) -> list[Event]:
         hypothesis = update.hypothesis

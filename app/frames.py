@@ -32,7 +32,7 @@ class FrameRing:
     @classmethod
     def create(cls, capacity: int) -> FrameRing:
         """A new ring; MemoryError where the machine cannot hold it."""
-        descriptor = _anonymous_file()
+        descriptor = anonymous_file("signbind-frames")
         try:
             os.ftruncate(descriptor, capacity * FRAME_BYTES)
             return cls(descriptor, capacity)
@@ -49,8 +49,9 @@ class FrameRing:
         os.close(self.descriptor)
 
 
-def _anonymous_file() -> int:
+def anonymous_file(label: str) -> int:
+    """A descriptor of memory to share, without a name in any folder; `label` is for those who look at processes."""
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("signbind-frames", os.MFD_CLOEXEC)
+        return os.memfd_create(label, os.MFD_CLOEXEC)
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())

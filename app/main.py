@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -23,7 +25,9 @@ DESCRIPTION = """
 American Sign Language video in, English captions with confidence out. Live streams: WebSocket `/v1/live`
 (text frames are JSON, binary frames are media; `session.start` comes first). Failures are RFC 9457 problem documents.
 """
-FAREWELL_S = 3.0
+FAREWELL_SHARE = 0.85
+"""Of the grace time, what streams have to end by themselves; the rest is for the engine's end."""
+HURRY_EVERY_S = 0.2
 LARGEST_MESSAGE_FACTOR = 2
 """Messages over the limit but under this are answered by an error; larger ones end the connection unread (1009)."""
 
@@ -65,22 +69,34 @@ def server_config(settings: Settings, app: FastAPI | None = None) -> uvicorn.Con
         ws_per_message_deflate=False,
         ws_max_size=settings.max_message_bytes * LARGEST_MESSAGE_FACTOR,
         ws_max_queue=8,
-        timeout_graceful_shutdown=5,
         server_header=False,
     )
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which tells live streams that it ends before it closes their connections."""
+    """uvicorn's server that drains first: live streams are finished and told, then their connections are closed."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         app = self.config.app
         assert isinstance(app, FastAPI), f"server_config gives a FastAPI, got {type(app).__name__}"
-        app.state.services.closing.set()
+        loop, drain_s = asyncio.get_running_loop(), app.state.settings.drain_s
+        ends_s = loop.time() + drain_s * FAREWELL_SHARE
+        app.state.services.drain()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FAREWELL_S):
-                await app.state.access.unconnected.wait()
+            async with asyncio.timeout_at(ends_s):
+                while not self.force_exit:  # a second Ctrl-C
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(app.state.access.unconnected.wait(), HURRY_EVERY_S)
+                        break
+        self.config.timeout_graceful_shutdown = max(1, round(ends_s - loop.time()))
         await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM is the proper way to end: the process exits with 0. Ctrl-C is passed on, as everywhere."""
+        if sig == signal.SIGTERM:
+            self.should_exit = True
+        else:
+            super().handle_exit(sig, frame)
 
 
 def serve(settings: Settings | None = None) -> None:

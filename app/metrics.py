@@ -8,6 +8,8 @@ from app.protocol import CaptionEvent
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # their names end in no unit
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.32, 0.5, 0.7, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0)
+WORKER = ("worker", "device")
+"""Labels of what is measured of one worker: its number and what it computes on."""
 RATIOS = tuple(step / 10 for step in range(1, 11))
 
 
@@ -27,20 +29,37 @@ class Metrics:
         self.queue_wait = Histogram(
             "signbind_queue_wait_seconds",
             "Wait of decoded video for the engine.",
+            WORKER,
             buckets=SECONDS,
             registry=self.registry,
         )
         self.step_duration = Histogram(
-            "signbind_step_duration_seconds", "One batched step of the engine.", buckets=SECONDS, registry=self.registry
+            "signbind_step_duration_seconds",
+            "One batched step of the engine.",
+            WORKER,
+            buckets=SECONDS,
+            registry=self.registry,
         )
         self.confidence = Histogram(
             "signbind_caption_confidence_ratio", "Confidence of final captions.", buckets=RATIOS, registry=self.registry
         )
         self.active_streams = Gauge("signbind_active_streams", "Streams under way.", ["kind"], registry=self.registry)
         self.connections = Gauge("signbind_open_connections", "Open live connections.", registry=self.registry)
-        self.free_slots = Gauge("signbind_free_slots", "Streams the engine could take now.", registry=self.registry)
-        self.ready_workers = Gauge("signbind_ready_workers", "Workers with loaded weights.", registry=self.registry)
-        self.worker_restarts = self._counter("signbind_worker_restarts_total", "Workers that died and were replaced.")
+        self.free_slots = Gauge(
+            "signbind_free_slots", "Streams a worker could take now.", WORKER, registry=self.registry
+        )
+        self.ready_workers = Gauge(
+            "signbind_ready_workers", "Whether a worker's weights are loaded.", WORKER, registry=self.registry
+        )
+        self.worker_restarts = Counter(
+            "signbind_worker_restarts_total", "Workers that died and were replaced.", WORKER, registry=self.registry
+        )
+        self.stream_recoveries = Counter(
+            "signbind_stream_recoveries_total",
+            "Streams that went on in another worker.",
+            WORKER,
+            registry=self.registry,
+        )
         self.frames_decoded = self._counter("signbind_frames_decoded_total", "Frames decoded onto the canvas.")
         self.frames_dropped = self._counter(
             "signbind_frames_dropped_total", "Frames dropped because a stream was late."

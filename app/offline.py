@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from app.admission import choices_of, open_session
 from app.errors import failure
 from app.protocol import CaptionEvent, Event, Options, parse_options
 from app.services import Services
-from app.session import Origin, choices_of, open_session
+from app.session import Origin
 from app.settings import Settings, load_settings
 from app.transcript import Transcript
 

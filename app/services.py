@@ -20,7 +20,7 @@ class Services:
     pool: Pool
     supervisor: Supervisor
     closing: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the server is about to end: live streams tell their clients."""
+    """Set when the server is about to end: it drains, running segments are finished and nothing new begins."""
 
     @classmethod
     def create(cls, settings: Settings) -> Services:
@@ -28,6 +28,11 @@ class Services:
         metrics = Metrics()
         pool = Pool(settings, metrics, ring_capacity(settings.live_backlog_ms))
         return cls(settings, metrics, pool, Supervisor(settings))
+
+    def drain(self) -> None:
+        """From now on nothing new begins, and what runs is finished."""
+        self.closing.set()
+        self.pool.end_soon()
 
     async def __aenter__(self) -> Services:
         self.pool.start()

@@ -9,19 +9,18 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.captions import CaptionBook, Choices, Measured
-from app.engine.messages import Finalized, Lost, Refined, Stepped, Told, ToStream
-from app.engine.pool import EngineStream
+from app.engine.messages import Finalized, Interrupted, Lost, Recovered, Refined, Stepped, Told, ToStream
+from app.engine.streams import EngineStream
 from app.errors import ServiceError, failure
 from app.ingest.frame_buffer import IN_FLIGHT_CHUNKS, FrameBuffer, WaitingFrame
 from app.ingest.pace import Timeline
 from app.ingest.supervisor import Decoded, Decoder
-from app.protocol import CaptionEvent, Event, Options, Status
+from app.protocol import CaptionEvent, Event, Status
 from app.services import Services
 from models.clock import CHUNK_FRAMES, STEP_MS
-from models.hypothesis import StreamOptions
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class ChunkInFlight:
 
 
 class Session:
-    """Made by `open_session`. `run` gives events to `emit` until the media's end; `aclose` frees everything."""
+    """Made by `admission.open_session`. `run` gives events to `emit` until the media's end; `aclose` frees everything."""
 
     def __init__(
         self, services: Services, origin: Origin, choices: Choices, held: tuple[EngineStream, Decoder],
@@ -63,6 +62,7 @@ class Session:
         self._steps = self._finalizing = self._idle_at = 0
         self._flush_at: int | None = None
         self._flush_due = self._media_over = False
+        self._catching_up: asyncio.TimerHandle | None = None
         self._measured = Measured(0, time.monotonic(), 0.0, 0.0, 0.0, 0.0)
         self._reported_steps, self._reported_s = 0, time.monotonic()
         self._signer_visible = False
@@ -125,6 +125,7 @@ class Session:
         """Ends the decoder, then gives the slot back."""
         for timer in self._timers.values():
             timer.cancel()
+        self._drop_again()
         try:
             await self._services.supervisor.discard(self._decoder)
         finally:
@@ -171,6 +172,8 @@ class Session:
 
     def _note_idle(self, consumed: int) -> None:
         self._idle_at = consumed
+        if self._catching_up and consumed >= self._decoder.fed and len(self._buffer) < CHUNK_FRAMES:
+            self._drop_again()
         if self._flush_at is not None and consumed >= self._flush_at:
             self._flush_at, self._flush_due = None, True
 
@@ -178,7 +181,8 @@ class Session:
         """Gives the engine what is ready, and at a flush what is left."""
         while len(self._in_flight) < IN_FLIGHT_CHUNKS and (chunk := self._buffer.take_chunk()):
             self._submit(chunk)
-        if self._flush_due and len(self._in_flight) < IN_FLIGHT_CHUNKS and len(self._buffer) < CHUNK_FRAMES:
+        can_flush = not self._finalizing and len(self._in_flight) < IN_FLIGHT_CHUNKS
+        if self._flush_due and can_flush and len(self._buffer) < CHUNK_FRAMES:
             if rest := self._buffer.take_rest():
                 self._submit(rest)
             self._engine.finalize()
@@ -203,10 +207,37 @@ class Session:
             self._tell(message.told)
         elif isinstance(message, Refined):
             self._finish(message)
+        elif isinstance(message, Interrupted):
+            self._hold_frames()
+        elif isinstance(message, Recovered):
+            self._catch_up()
         elif isinstance(message, Lost):
             for segment_id in self._book.waiting():
                 self._finish(Refined(message.stream, segment_id, None, 0.0))
             raise failure("worker_lost")
+
+    def _hold_frames(self) -> None:
+        """The worker is away: what comes waits, first as frames, then as bytes, and none is dropped."""
+        self._drop_again()
+        self._buffer.drops = False
+        self._decoder.hold(True)
+
+    def _catch_up(self) -> None:
+        """The worker's successor goes on; for some time it may be behind without a loss."""
+        loop, now_s = asyncio.get_running_loop(), time.monotonic()
+        self._catching_up = loop.call_later(self._services.settings.catch_up_s, self._drop_again)
+        self._in_flight = deque(replace(chunk, submitted_s=now_s) for chunk in self._in_flight)
+        for segment_id, timer in self._timers.items():
+            if (owed := self._book.owed(segment_id)) is not None:
+                self._engine.refine_again(segment_id, *owed, timer.when())
+
+    def _drop_again(self) -> None:
+        """Back to the rule for streams that are late."""
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+            self._catching_up = None
+        self._buffer.drops = self._origin.is_live
+        self._decoder.hold(False)
 
     def _measure(self, message: Stepped) -> None:
         chunk = self._in_flight.popleft()
@@ -218,7 +249,7 @@ class Session:
             times.get("sight", 0.0) + times.get("experts", 0.0), times.get("fusion", 0.0),
         )  # fmt: skip
         self._engine.worker.note_queue_wait(max(0.0, message.begun_s - chunk.submitted_s) * 1e3)
-        self._metrics.queue_wait.observe(queue_ms / 1e3)
+        self._metrics.queue_wait.labels(*self._engine.worker.labels).observe(queue_ms / 1e3)
         if message.signer_visible is not None:
             self._signer_visible = message.signer_visible
 
@@ -240,12 +271,14 @@ class Session:
         return (settings.refine_deadline_ms if self._origin.is_live else settings.upload_refine_deadline_ms) / 1000
 
     def _finish(self, message: Refined) -> None:
+        owed = self._book.owed(message.segment_id)
         caption = self._book.finish(message.segment_id, message.caption, max(0.0, message.llm_ms), time.monotonic())
         timer = self._timers.pop(message.segment_id, None)
         if timer is not None:
             timer.cancel()
-        if caption is None:
+        if caption is None or owed is None:
             return
+        self._engine.note_sentence(message.caption.text if message.caption else owed[1])
         if message.llm_ms < 0:
             self._metrics.late_refinements.inc()
         self.captions += 1
@@ -258,42 +291,3 @@ class Session:
         if isinstance(event, CaptionEvent):
             self._metrics.observe_caption(event)
         self._emit(event)
-
-
-async def open_session(
-    services: Services, origin: Origin, options: Options, choices: Choices, emit: Callable[[Event], None]
-) -> Session:
-    """Admits a stream: a slot and a decoder at once, or a `ServiceError` that says why not."""
-    settings = services.settings
-    _refuse_unknown(services, options)
-    stream_options = StreamOptions(
-        options.endpoint_ms or settings.endpoint_ms, settings.max_segment_ms, tuple(choices.vocabulary)
-    )
-    deadline_ms = settings.refine_deadline_ms if origin.is_live else settings.upload_refine_deadline_ms
-    engine = services.pool.open(stream_options, deadline_ms / 1000)
-    try:
-        decoder = await services.supervisor.take()
-        try:
-            await decoder.begin(origin.media, origin.codec, engine.ring, origin.file)
-        except BaseException:
-            await services.supervisor.discard(decoder)
-            raise
-    except BaseException:
-        await engine.aclose()
-        raise
-    return Session(services, origin, choices, (engine, decoder), emit)
-
-
-def choices_of(options: Options, services: Services, interim: bool) -> Choices:
-    """A stream's choices, where it made none the server's."""
-    least = services.settings.min_confidence if options.min_confidence is None else options.min_confidence
-    return Choices(interim, least, options.vocabulary)
-
-
-def _refuse_unknown(services: Services, options: Options) -> None:
-    for model in services.pool.models:
-        languages = model.get("languages_out") or ["en"]
-        if options.language_out not in languages:
-            raise failure("language_unknown", known=" and ".join(languages), got=options.language_out)
-        if options.adapter is not None and options.adapter not in (model.get("adapters") or []):
-            raise failure("adapter_unknown", got=options.adapter)

@@ -42,7 +42,10 @@ class Settings(BaseSettings):
     checkpoint: str = str(BUNDLED_CHECKPOINT)
     """A checkpoint's folder, or `random:SEED` for small random weights (tests)."""
     device: str = "cpu"
+    devices: Words = ()
+    """Several devices, such as `cuda:0,cuda:1`; without them, `device` alone."""
     workers: int = Field(1, ge=1, le=64)
+    """Worker processes on each device."""
     slots: int = Field(4, ge=1, le=256)
     """Streams that one worker translates at the same time."""
     torch_threads: int = Field(default_factory=lambda: max(1, usable_cores() // 2), ge=1, le=512)
@@ -50,6 +53,12 @@ class Settings(BaseSettings):
     worker_start_timeout_s: float = Field(300.0, gt=0)
     worker_stall_timeout_s: float = Field(60.0, gt=0)
     """A worker that answers nothing for so long while work waits is replaced."""
+    worker_recovery_timeout_s: float = Field(60.0, gt=0)
+    """Streams wait so long for the worker that replaces theirs; then they are lost."""
+    catch_up_s: float = Field(15.0, ge=0)
+    """A stream whose worker was replaced drops no frame for so long afterwards, unless it has caught up before."""
+    drain_s: float = Field(10.0, ge=1)
+    """From SIGTERM to the process's end: running segments are finished in this time."""
 
     refine_deadline_ms: int = Field(700, ge=0, le=60_000)
     """Live: the language model's time for a final caption; then the draft becomes final."""
@@ -105,7 +114,7 @@ class Settings(BaseSettings):
     allowed_origins: Words = ()
     """Web origins besides the server's own; `*` allows all."""
 
-    @field_validator("api_keys", "allowed_origins", mode="before")
+    @field_validator("api_keys", "allowed_origins", "devices", mode="before")
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -126,7 +135,12 @@ class Settings(BaseSettings):
 
     @property
     def total_slots(self) -> int:
-        return self.workers * self.slots
+        return len(self.worker_devices) * self.slots
+
+    @property
+    def worker_devices(self) -> tuple[str, ...]:
+        """The device of every worker, devices taking turns, so that the first worker on each comes before any second."""
+        return (self.devices or (self.device,)) * self.workers
 
 
 class SettingsError(ValueError):

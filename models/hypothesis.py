@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.clock import FRAME_RATE_HZ
 
 SPELLED_GAP_MS = 700
@@ -118,6 +121,18 @@ class StreamOptions:
             raise ValueError(f"endpoint_ms must lie in 200..5000 (rest that ends a segment), got {self.endpoint_ms}")
         if not 1_000 <= self.max_segment_ms <= 60_000:
             raise ValueError(f"max_segment_ms must lie in 1000..60000, got {self.max_segment_ms}")
+
+
+@dataclass(frozen=True)
+class Recall:
+    """A stream to go on with in `slot`, which another process left: `numbers` (NUMBERS,) after its last chunk or finalize,
+    `features` (chunks, CHUNK_FRAMES, STEP) of its last chunks, the newest last. Features from before the networks last
+    started empty are not used, so it does not matter how many there are."""
+
+    slot: int
+    options: StreamOptions
+    numbers: NDArray[np.float64]
+    features: NDArray[np.float32]
 
 
 def milliseconds(steps: int) -> int:

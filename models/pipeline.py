@@ -21,7 +21,9 @@ from torch import Tensor
 from models.backends import Backend
 from models.clock import CHUNK_FRAMES
 from models.ctc import PrefixBeam
-from models.hypothesis import Caption, Decoded, Hypothesis, StreamOptions, Update, milliseconds, tokens_of
+from models.hypothesis import Caption, Decoded, Hypothesis, Recall, StreamOptions, Update, milliseconds, tokens_of
+from models.layout import MANUAL, STEP
+from models.recall import Numbers
 from models.segments import Segmenter
 from models.sight import Chunks, Seen, Sight
 from models.speech import Speaker
@@ -43,6 +45,8 @@ class Slot:
     alpha_sum: float = 0.0
     seen: int = 0
     steps: int = 0
+    since: int = 0
+    """First step that the temporal networks remember."""
 
 
 class Translator:
@@ -57,6 +61,7 @@ class Translator:
         self._open: list[Slot | None] = [None] * self.slots
         self.timings_ms: dict[str, float] = {}
         """How long each stage of the last step took."""
+        self._last_seen: Seen | None = None
 
     @staticmethod
     def load(folder: Path, device: str = "cpu", slots: int = 4, backend: Backend | None = None) -> Translator:
@@ -94,6 +99,7 @@ class Translator:
         begun = time.perf_counter()
         seen = self.sight.encode(frames, active)
         sighted = time.perf_counter()
+        self._last_seen = seen
         updates: list[list[Update]] = [[] for _ in range(self.slots)]
         rows = [int(row) for row in np.flatnonzero(active)]
         running = [row for row in rows if self._slot(row).segmenter.running]
@@ -112,6 +118,30 @@ class Translator:
     def finalize(self, slot: int) -> list[Update]:
         """Ends the running segment now; nothing when none runs."""
         return [self._end(slot)] if self._slot(slot).segmenter.running else []
+
+    def last_features(self) -> NDArray[np.float32]:
+        """Features of the last step's chunk (slots, CHUNK_FRAMES, STEP); rows that were not active mean nothing."""
+        assert self._last_seen is not None, "no step was taken yet"
+        return torch.cat((self._last_seen.manual, self._last_seen.mouth), dim=-1).float().cpu().numpy()
+
+    def numbers(self, slot: int) -> NDArray[np.float64]:
+        """What the slot's stream could be recalled from, beside its features: (NUMBERS,)."""
+        state = self._slot(slot)
+        smoother, previous = self.sight.smoothers[slot], self.sight.previous[slot]
+        return Numbers(state.segmenter, state.since, state.seen, smoother, previous).flat()
+
+    @torch.inference_mode()
+    def recall(self, recalls: list[Recall]) -> None:
+        """Opens slots for streams that another process began, as it left them, and tells nothing again.
+
+        Their features go through the networks once more, all slots side by side.
+        """
+        chunks: dict[int, Tensor] = {}
+        for recall in recalls:
+            self.open(recall.slot, recall.options)
+            chunks[recall.slot] = self._recalled(recall)
+        for at in range(max((len(features) for features in chunks.values()), default=0)):
+            self._replay({row: features[at] for row, features in chunks.items() if at < len(features)})
 
     def refine(
         self,
@@ -142,6 +172,7 @@ class Translator:
             if slot.segmenter.begins(slot.routes):
                 onset.append(row)
                 slot.beam, slot.alpha_sum, slot.seen, slot.steps = PrefixBeam(), 0.0, 0, 0
+                slot.since = slot.segmenter.start or 0
                 updates[row].append(self._update(row, "started"))
         if onset:
             self.temporal.reset(self._mask(onset))
@@ -155,6 +186,29 @@ class Translator:
             assert previous is not None, "a pre-roll needs a chunk before it"
             manual[row], mouth[row] = previous
         self._advance(manual, mouth, rows, None)
+
+    def _recalled(self, recall: Recall) -> Tensor:
+        """Sets what needs no network; the chunks that do: (chunks, CHUNK_FRAMES, STEP)."""
+        numbers = Numbers.of(recall.numbers, recall.options)
+        slot, features = self._slot(recall.slot), torch.from_numpy(recall.features)
+        assert len(features) >= numbers.chunks or not numbers.segmenter.running, (len(features), numbers)
+        slot.segmenter, slot.since, slot.seen = numbers.segmenter, numbers.since, numbers.seen
+        slot.beam = PrefixBeam() if numbers.segmenter.running else None
+        if len(features):
+            slot.previous = (features[-1, :, :MANUAL].clone(), features[-1, :, MANUAL:].clone())
+        self.sight.smoothers[recall.slot], self.sight.previous[recall.slot] = numbers.smoother, numbers.previous
+        return features[max(0, len(features) - numbers.chunks) :]
+
+    def _replay(self, chunks: dict[int, Tensor]) -> None:
+        """One chunk of each slot through the networks that had it: the router between segments, all of them within."""
+        features = torch.zeros(self.slots, CHUNK_FRAMES, STEP)
+        for row, chunk in chunks.items():
+            features[row] = chunk
+        manual, mouth = features[..., :MANUAL].contiguous(), features[..., MANUAL:].contiguous()
+        running = [row for row in chunks if self._slot(row).segmenter.running]
+        if idle := [row for row in chunks if row not in running]:
+            self.temporal.route(manual, self._mask(idle))
+        self._advance(manual, mouth, running, None)
 
     def _advance(self, manual: Tensor, mouth: Tensor, rows: list[int], seen: Seen | None) -> None:
         """One chunk of the running segments through the temporal networks and the beam search."""
@@ -176,7 +230,7 @@ class Translator:
         update = self._update(row, "ended")
         slot = self._slot(row)
         slot.segmenter.end()
-        slot.beam = None
+        slot.beam, slot.since = None, slot.segmenter.now
         self.temporal.reset(self._mask([row]))
         return update
 

@@ -21,6 +21,8 @@ async def healthz() -> dict[str, str]:
 async def readyz(request: Request) -> dict[str, str | int]:
     """Ready once the weights are loaded, and while a slot is free; says why not."""
     services: Services = request.app.state.services
+    if services.closing.is_set():
+        raise failure("shutting_down")
     if not services.pool.is_ready:
         raise failure("not_ready", reason=services.pool.reason)
     if services.pool.free_slots == 0:

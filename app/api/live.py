@@ -12,8 +12,9 @@ from typing import Any
 from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
 
 from app.access import Access, Caller
+from app.admission import choices_of, open_session
 from app.api.problems import problem_responses
-from app.errors import ServiceError, failure
+from app.errors import FAILURES, ServiceError, failure
 from app.ingest.sources import framed
 from app.outbox import Outbox
 from app.protocol import (
@@ -33,12 +34,14 @@ from app.protocol import (
     parse_packet,
 )
 from app.services import Services
-from app.session import Origin, Session, choices_of, open_session
+from app.session import Origin, Session
 
 log = logging.getLogger("signbind.live")
 router = APIRouter()
 
 SEND_TIMEOUT_S = 5.0
+DRAIN_SHARE = 0.7
+"""Of the grace time, what streams have for their last captions; the rest is for ending."""
 
 
 def _messages() -> dict[str, Any]:
@@ -88,6 +91,7 @@ class LiveConnection:
         self._media = ""
         self._reason = "closed by the client"
         self._closing = False
+        self._close_code = 1000
 
     async def run(self) -> None:
         """Serves the client; whatever happens, it is told, and nothing of the stream is left."""
@@ -107,6 +111,8 @@ class LiveConnection:
 
     def _admitted(self) -> tuple[Caller, ServiceError | None]:
         limit = self._settings.max_connections
+        if self._services.closing.is_set():
+            return Caller("", self._first_subprotocol()), failure("shutting_down", retry_after_ms=5_000)
         try:
             caller = self._access.caller(
                 self._websocket.headers.get("authorization"), self._websocket.scope.get("subprotocols")
@@ -137,11 +143,21 @@ class LiveConnection:
         return None
 
     async def _first_message(self) -> SessionStart:
+        receiving = asyncio.create_task(self._receive())
+        closing = asyncio.create_task(self._services.closing.wait())
         try:
-            async with asyncio.timeout(self._settings.start_timeout_s):
-                message = await self._receive()
-        except TimeoutError:
-            raise failure("start_timeout", limit_s=self._settings.start_timeout_s) from None
+            await asyncio.wait(
+                (receiving, closing), timeout=self._settings.start_timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if closing.done():
+                raise failure("shutting_down", retry_after_ms=5_000)
+            if not receiving.done():
+                raise failure("start_timeout", limit_s=self._settings.start_timeout_s)
+            message = receiving.result()
+        finally:
+            receiving.cancel()
+            closing.cancel()
+            await asyncio.gather(receiving, closing, return_exceptions=True)
         if isinstance(message, bytes):
             raise failure("media_before_start", got=f"{len(message)} bytes of media")
         parsed = parse_client_message(message)
@@ -169,7 +185,7 @@ class LiveConnection:
         running = asyncio.create_task(session.run())
         beside = (
             self._listen(session), self._report(session), self._keep_time(session), self._watch_outbox(),
-            self._watch_server(),
+            self._watch_server(session),
         )  # fmt: skip
         others = [asyncio.create_task(work) for work in beside]
         try:
@@ -247,8 +263,16 @@ class LiveConnection:
         await self._outbox.overflowed.wait()
         raise failure("client_too_slow", waiting="too many")
 
-    async def _watch_server(self) -> None:
+    async def _watch_server(self, session: Session) -> None:
+        """When the server drains, the running segment is finished and told; who takes too long is told that."""
         await self._services.closing.wait()
+        left_s = self._settings.drain_s * DRAIN_SHARE
+        if not self._closing:
+            self._outbox.put(GoAway(time_left_ms=round(left_s * 1000)))
+            self._reason, self._closing = "shutting_down", True
+            self._close_code = FAILURES["shutting_down"].close_code
+            session.end_media()
+        await asyncio.sleep(left_s)
         raise failure("shutting_down", retry_after_ms=5_000)
 
     def _ready(self) -> SessionReady:
@@ -276,7 +300,9 @@ class LiveConnection:
             self._outbox.put(SessionClosed(summary=summary))
         with contextlib.suppress(ServiceError, RuntimeError, WebSocketDisconnect):
             await self._outbox.until_empty(SEND_TIMEOUT_S)
-        close_code = 1000 if error is None else error.failure.close_code
+        close_code = self._close_code if error is None else error.failure.close_code
         with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
             async with asyncio.timeout(SEND_TIMEOUT_S):
-                await self._websocket.close(close_code, "" if error is None else error.code)
+                await self._websocket.close(
+                    close_code, error.code if error else "" if close_code == 1000 else self._reason
+                )

@@ -40,6 +40,8 @@ class WorkerConfig:
     ring_capacity: int
     torch_threads: int
     llm: LlmConfig = LlmConfig()
+    recall_chunks: int = 0
+    """Chunks of features kept of every slot, for the worker that comes after this one."""
 
 
 # server -> worker
@@ -47,11 +49,16 @@ class WorkerConfig:
 
 @dataclass(frozen=True)
 class Open:
+    """A stream begins in a free slot; with `answered`, it goes on after so many chunks and finalizes of it, which another
+    worker answered, and after the sentences of `context`."""
+
     stream: int
     slot: int
     options: StreamOptions
     refine_deadline_s: float
     draft_interval_s: float
+    answered: int = 0
+    context: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,18 @@ class SetVocabulary:
 
 
 @dataclass(frozen=True)
+class Refine:
+    """Asks once more for the sentence of a segment that ended in another worker."""
+
+    stream: int
+    slot: int
+    segment_id: int
+    hypothesis: Hypothesis
+    draft: str
+    deadline_s: float
+
+
+@dataclass(frozen=True)
 class CloseStream:
     stream: int
     slot: int
@@ -89,7 +108,7 @@ class Shutdown:
     """No more work comes."""
 
 
-ToWorker = Open | Chunk | Finalize | SetVocabulary | CloseStream | Shutdown
+ToWorker = Open | Chunk | Finalize | SetVocabulary | Refine | CloseStream | Shutdown
 
 
 # worker -> server
@@ -164,11 +183,32 @@ class Closed:
 
 
 @dataclass(frozen=True)
-class Lost:
-    """Said by the pool for a dead worker: nothing more comes for this stream."""
+class Forgotten:
+    """The stream cannot go on: what it would go on from is not there."""
 
     stream: int
 
 
-ToStream = Stepped | Finalized | Refined | RefinedDraft | Closed | Lost
-FromWorker = Ready | StartFailed | Stepped | Finalized | Refined | RefinedDraft | Closed
+@dataclass(frozen=True)
+class Interrupted:
+    """Said by the pool: the stream's worker died. What it did not answer is asked of the next one."""
+
+    stream: int
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """Said by the pool: another worker goes on with the stream."""
+
+    stream: int
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Said by the pool: nothing more comes for this stream."""
+
+    stream: int
+
+
+FromWorker = Ready | StartFailed | Stepped | Finalized | Refined | RefinedDraft | Closed | Forgotten
+ToStream = Stepped | Finalized | Refined | RefinedDraft | Interrupted | Recovered | Lost

@@ -6,12 +6,14 @@ late or failed is answered with None, and the draft stays. Drafts of running seg
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from app.engine.messages import Refined, RefinedDraft
@@ -26,6 +28,14 @@ CONTEXT_CAPTIONS = 3
 MOST_STREAMS = 1_024
 MOST_ROWS = 32
 """Sentences written at a time; on one core 64 at once take a quarter longer in batches of 32, the first half come sooner."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """Sentences that another worker wrote for the stream."""
+
+    stream: int
+    texts: tuple[str, ...]
 
 
 class Captions(Protocol):
@@ -53,7 +63,7 @@ class RefineThread:
         writes_drafts: bool = False,
     ) -> None:
         self._captions, self._send, self._writes_drafts = captions, send, writes_drafts
-        self._inbox: queue.Queue[RefineRequest | None] = queue.Queue(MOST_WAITING)
+        self._inbox: queue.Queue[RefineRequest | Before | None] = queue.Queue(MOST_WAITING)
         self._queue = RefineQueue(most_rows)
         self._begun_s: dict[int, float] = {}
         self._context: dict[int, deque[str]] = {}
@@ -71,6 +81,11 @@ class RefineThread:
                 self._send(Refined(request.stream, request.segment_id, None, 0.0))
         if self._captions is not None:
             self._captions.poke()
+
+    def remember(self, stream: int, texts: tuple[str, ...]) -> None:
+        """The stream goes on after these sentences; without them, its next one is written as if it were the first."""
+        with contextlib.suppress(queue.Full):
+            self._inbox.put_nowait(Before(stream, texts))
 
     def stop(self, timeout_s: float) -> None:
         """Ends the thread after what it is doing; it is a daemon, so it cannot hold up the process."""
@@ -106,7 +121,10 @@ class RefineThread:
             if request is None:
                 return False
             is_idle = False
-            if not self._queue.put(request):
+            if isinstance(request, Before):
+                for text in request.texts:
+                    self._remember(request.stream, text)
+            elif not self._queue.put(request):
                 self._answer(request, None, 0.0)
 
     def _leave_late(self) -> None:

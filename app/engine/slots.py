@@ -11,6 +11,7 @@ class SlotTable:
     _numbers = count(1)
 
     def __init__(self, slots: int) -> None:
+        self.slots = slots
         self._free = list(range(slots))
         self._slot_of: dict[int, int] = {}
 

@@ -17,16 +17,19 @@ from app.engine.messages import (
     CloseStream,
     Finalize,
     Finalized,
+    Forgotten,
     FromWorker,
     Open,
+    Refine,
     SetVocabulary,
     Stepped,
     Told,
 )
+from app.engine.recalls import Recalls
 from app.engine.refining import RefineRequest
 from app.engine.scheduler import Scheduler
 from models.clock import CHUNK_FRAMES, HEIGHT, WIDTH
-from models.hypothesis import Caption, Hypothesis, StreamOptions, Token, Update
+from models.hypothesis import Caption, Hypothesis, Recall, StreamOptions, Token, Update
 
 log = logging.getLogger("signbind.engine")
 
@@ -41,6 +44,9 @@ class Translator(Protocol):
     def close(self, slot: int) -> None: ...
     def step(self, frames: NDArray[np.uint8], active: NDArray[np.bool_]) -> list[list[Update]]: ...
     def finalize(self, slot: int) -> list[Update]: ...
+    def last_features(self) -> NDArray[np.float32]: ...
+    def numbers(self, slot: int) -> NDArray[np.float64]: ...
+    def recall(self, recalls: list[Recall]) -> None: ...
     def draft(self, hypothesis: Hypothesis, vocabulary: tuple[str, ...] = ()) -> Caption: ...
 
 
@@ -50,6 +56,8 @@ class Stream:
 
     opened: Open
     vocabulary: tuple[str, ...]
+    answered: int
+    """Chunks and finalizes that were answered, by this worker or by one before."""
     told_tokens: tuple[Token, ...] = ()
     told_s: float = field(default=float("-inf"))
 
@@ -63,28 +71,41 @@ class EngineStep:
         rings: list[NDArray[np.uint8]],
         send: Callable[[FromWorker], None],
         refine: Callable[[RefineRequest], None],
+        recalls: Recalls | None = None,
     ) -> None:
         self.scheduler = Scheduler(translator.slots)
         self._translator, self._rings, self._send, self._refine = translator, rings, send, refine
         self._streams: dict[int, Stream] = {}
+        self._recalls, self._returning = recalls, list[Open]()
         self._batch = np.zeros((translator.slots, CHUNK_FRAMES, HEIGHT, WIDTH, 3), np.uint8)
 
     def receive(self, message: Any) -> None:
         """One message of the server. Work for a stream that is closed already is left out."""
+        if isinstance(message, Open) and message.answered:
+            self._returning.append(message)
+            return
+        self._recall()
         if isinstance(message, Open):
             self._translator.open(message.slot, message.options)
-            self._streams[message.slot] = Stream(message, message.options.vocabulary)
+            self._streams[message.slot] = Stream(message, message.options.vocabulary, 0)
         elif self._stream(message) is None:
             log.warning("no stream %s in slot %s: %s is left out", message.stream, message.slot, type(message).__name__)
         elif isinstance(message, CloseStream):
             self._close(message)
         elif isinstance(message, SetVocabulary):
             self._streams[message.slot].vocabulary = message.vocabulary
+        elif isinstance(message, Refine):
+            self._refine_again(self._streams[message.slot], message)
         else:
             self.scheduler.push(message)
 
+    @property
+    def has_work(self) -> bool:
+        return self.scheduler.has_work or bool(self._returning)
+
     def tick(self) -> None:
         """Runs what the scheduler plans: segments to finish, then one batched step."""
+        self._recall()
         plan = self.scheduler.plan()
         for finalize in plan.finalizes:
             self._finalize(finalize)
@@ -99,14 +120,43 @@ class EngineStep:
             np.take(self._rings[slot], chunk.positions, axis=0, out=self._batch[slot])
         updates = self._translator.step(self._batch, active)
         timings_ms = dict(self._translator.timings_ms)
+        features = self._translator.last_features()
         for slot, chunk in chunks.items():
+            self._keep(slot, features[slot])
             told = self._tell(slot, updates[slot])
             visible = updates[slot][-1].signer_visible if updates[slot] else None
             self._send(Stepped(chunk.stream, chunk.positions, told, visible, begun_s, timings_ms))
 
     def _finalize(self, finalize: Finalize) -> None:
-        told = self._tell(finalize.slot, self._translator.finalize(finalize.slot))
+        updates = self._translator.finalize(finalize.slot)
+        self._keep(finalize.slot, None)
+        told = self._tell(finalize.slot, updates)
         self._send(Finalized(finalize.stream, told))
+
+    def _keep(self, slot: int, features: NDArray[np.float32] | None) -> None:
+        """Notes what the stream would go on from, before anybody hears of it."""
+        stream = self._streams[slot]
+        stream.answered += 1
+        if self._recalls is None:
+            return
+        numbers = self._translator.numbers(slot)
+        if features is not None:
+            self._recalls.note_features(slot, int(numbers[0]) // CHUNK_FRAMES - 1, features)
+        self._recalls.note(slot, stream.opened.stream, stream.answered, numbers)
+
+    def _recall(self) -> None:
+        """Goes on with the streams of a worker that died, all side by side."""
+        recalls: list[Recall] = []
+        for opened in self._returning:
+            kept = self._recalls and self._recalls.read(opened.slot, opened.stream, opened.answered)
+            if not kept:
+                self._send(Forgotten(opened.stream))
+                continue
+            recalls.append(Recall(opened.slot, opened.options, kept.numbers, kept.features))
+            self._streams[opened.slot] = Stream(opened, opened.options.vocabulary, opened.answered)
+        self._returning.clear()
+        if recalls:
+            self._translator.recall(recalls)
 
     def _tell(self, slot: int, updates: list[Update]) -> tuple[Told, ...]:
         """The updates worth saying: all but drafts that say nothing new or come too soon after the last."""
@@ -132,8 +182,20 @@ class EngineStep:
         if hypothesis.tokens and draft is not None and stream.opened.refine_deadline_s > 0:
             deadline_s = time.monotonic() + stream.opened.refine_deadline_s
             self._refine(
-                RefineRequest(stream.opened.stream, segment, hypothesis, stream.vocabulary, draft.text, deadline_s)
+                RefineRequest(
+                    stream.opened.stream,
+                    segment,
+                    hypothesis,
+                    stream.vocabulary,
+                    draft.text,
+                    deadline_s,
+                    stream.opened.options.adapter,
+                )  # fmt: skip
             )
+
+    def _refine_again(self, stream: Stream, message: Refine) -> None:
+        request = (message.segment_id, message.hypothesis, stream.vocabulary, message.draft, message.deadline_s)
+        self._refine(RefineRequest(message.stream, *request, stream.opened.options.adapter))
 
     def _close(self, message: CloseStream) -> None:
         self.scheduler.clear(message.slot)

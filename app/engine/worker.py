@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.engine.messages import FromWorker, Ready, Shutdown, StartFailed, WorkerConfig
+from app.engine.messages import FromWorker, Open, Ready, Shutdown, StartFailed, WorkerConfig
+from app.engine.recalls import Recalls
 from app.engine.refining import RefineThread
 from app.engine.remote_sentences import RemoteSentences
 from app.engine.step import EngineStep
@@ -67,6 +68,7 @@ def run(connection: Connection, config: WorkerConfig) -> None:
     outlet = Outlet(connection)
     try:
         rings = [FrameRing(recv_handle(connection), config.ring_capacity) for _ in range(config.slots)]
+        recalls = Recalls(recv_handle(connection), config.slots, config.recall_chunks)
         try:
             translator = load_translator(config)
             warm_up(translator)
@@ -75,24 +77,31 @@ def run(connection: Connection, config: WorkerConfig) -> None:
             outlet.send(StartFailed(" ".join(str(error).split())))
             return
         outlet.send(Ready(describe(config)))
-        serve(connection, outlet, translator, rings, captions_of(translator, config), config.llm.refines_drafts)
+        serve(connection, *engine_of(translator, outlet, (rings, recalls), config))
     except (EOFError, BrokenPipeError, ConnectionError):
         return  # the server is gone
 
 
-def serve(
-    connection: Connection, outlet: Outlet, translator: Translator, rings: list[FrameRing], captions: Captions | None,
-    writes_drafts: bool,
-) -> None:  # fmt: skip
+def engine_of(
+    translator: Translator, outlet: Outlet, memory: tuple[list[FrameRing], Recalls], config: WorkerConfig
+) -> tuple[EngineStep, RefineThread]:
+    """The steps, and the language model beside them."""
+    captions = captions_of(translator, config)
+    refiner = RefineThread(captions, outlet.send, writes_drafts=config.llm.refines_drafts)
+    rings, recalls = memory
+    return EngineStep(translator, [ring.frames for ring in rings], outlet.send, refiner.request, recalls), refiner
+
+
+def serve(connection: Connection, engine: EngineStep, refiner: RefineThread) -> None:
     """Takes in what has come, runs one tick, again and again; waits only when there is no work."""
-    refiner = RefineThread(captions, outlet.send, writes_drafts=writes_drafts)
-    engine = EngineStep(translator, [ring.frames for ring in rings], outlet.send, refiner.request)
     while True:
-        while connection.poll(0 if engine.scheduler.has_work else None):
+        while connection.poll(0 if engine.has_work else None):
             message = connection.recv()
             if isinstance(message, Shutdown):
                 refiner.stop(timeout_s=2.0)
                 return
+            if isinstance(message, Open) and message.context:
+                refiner.remember(message.stream, message.context)
             engine.receive(message)
         engine.tick()
 

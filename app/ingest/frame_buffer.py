@@ -1,8 +1,8 @@
 """Which position of a stream's frame ring holds what: free, waiting, or in the engine's hands. Pure bookkeeping.
 
 Positions go round: the decoder is granted free ones, returns them filled, they wait in order, are taken as chunks, and
-are free again when the engine is done. A live stream that falls behind loses its oldest waiting frames; an upload
-(`drops` false) makes its decoder wait instead.
+are free again when the engine is done. A live stream that falls behind loses its oldest waiting frames; an upload, and a
+live stream whose worker is being replaced (`drops` false), makes its decoder wait instead.
 """
 
 from __future__ import annotations

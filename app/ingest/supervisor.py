@@ -25,6 +25,8 @@ log = logging.getLogger("signbind.ingest")
 
 REAP_TIMEOUT_S = 5.0
 LINE_LIMIT_BYTES = 1 << 16
+HELD_BYTES = 8 << 20
+"""Encoded video of one stream that waits here while its decoder must wait: about a minute of it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Decoder:
         self._control_writer: asyncio.StreamWriter | None = None
         self._media_writer: asyncio.StreamWriter | None = None
         self._closed = False
-        self._fed = self._idle_at = self._granted = 0
+        self._fed = self._idle_at = self._granted = self._lines = 0
         self._media_name = ""
 
     @property
@@ -101,13 +103,23 @@ class Decoder:
         assert self._media_writer is not None, "begin() comes first"
         self._fed += len(data)
         self._media_writer.write(data)
-        try:
-            async with asyncio.timeout(self._settings.decoder_stall_timeout_s):
-                await self._media_writer.drain()
-        except TimeoutError:
-            raise failure("decoder_stalled", limit_s=self._settings.decoder_stall_timeout_s) from None
-        except (ConnectionError, RuntimeError):
-            return
+        limit_s, is_drained = self._settings.decoder_stall_timeout_s, False
+        while not is_drained:
+            owed, lines = self._owes(), self._lines
+            try:
+                async with asyncio.timeout(limit_s):
+                    await self._media_writer.drain()
+                is_drained = True
+            except TimeoutError:
+                if owed and self._owes() and self._lines == lines:
+                    raise failure("decoder_stalled", limit_s=limit_s) from None
+            except (ConnectionError, RuntimeError):
+                return
+
+    def hold(self, holds: bool) -> None:
+        """While it holds, `feed` waits only when HELD_BYTES wait already."""
+        if self._media_writer is not None and not self._media_writer.is_closing():
+            self._media_writer.transport.set_write_buffer_limits(high=HELD_BYTES if holds else None)
 
     @property
     def fed(self) -> int:
@@ -133,6 +145,7 @@ class Decoder:
         """What the decoder tells, to the end of the media; raises `ServiceError` where it fails."""
         while True:
             line = await self._next_line()
+            self._lines += 1
             if "frame" in line:
                 self._granted -= 1
                 yield Decoded(int(line["frame"]), int(line["tick"]), int(line["consumed"]), float(line["decode_ms"]))

@@ -1,0 +1,12 @@
+"""Loaded once into the process that workers are forked from, so that a new worker need not load the libraries again.
+
+They are loaded and nothing is run: that process has one thread and never touches a device, or its children could not.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when the library is loaded: idle threads must not spin
+
+import models.bundle  # noqa: F401

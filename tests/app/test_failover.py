@@ -1,0 +1,152 @@
+"""Workers killed under live streams: each caption once, none lost, every one as in a stream that nothing happened to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from app.engine.workers import Worker
+from app.main import create_app
+from tests.app import media
+from tests.app.conftest import START_TIMEOUT_S, RunningServer, small_settings
+from tests.app.live_client import LiveClient
+
+pytestmark = pytest.mark.timeout(START_TIMEOUT_S + 120)
+FRAME_S = 0.04
+TIMES = ("seq", "session_id", "server_ts_ms", "latency_ms", "newest_ms", "rev")
+
+
+@pytest.fixture(scope="module")
+def twins() -> Iterator[RunningServer]:
+    """Two workers of one slot each: one is left in peace, so that its stream shows what the other's should be."""
+    running = RunningServer(create_app(small_settings(slots=1, workers=2, idle_timeout_s=60.0)))
+    try:
+        running.wait_ready()
+        yield running
+    finally:
+        running.stop()
+
+
+@asynccontextmanager
+async def streams_of(server: RunningServer) -> AsyncIterator[tuple[LiveClient, LiveClient, Worker]]:
+    """A stream in peace, one that will be troubled, and the latter's worker."""
+    pool = server.app.state.services.pool
+    async with asyncio.timeout(START_TIMEOUT_S):
+        while pool.free_slots < 2:
+            await asyncio.sleep(0.05)
+    async with server.live() as calm, server.live() as troubled:
+        await calm.start("jpeg")
+        (worker,) = (worker for worker in pool.workers if not worker.streams)
+        await troubled.start("jpeg")
+        assert worker.streams, "the least loaded worker takes the second stream"
+        yield calm, troubled, worker
+
+
+async def send_live(client: LiveClient, frames: Iterator[bytes], until: asyncio.Event) -> None:
+    """A camera: a frame every 40 ms, whatever the server does."""
+    loop, begun = asyncio.get_running_loop(), asyncio.get_running_loop().time()
+    for index, frame in enumerate(frames):
+        if until.is_set():
+            break
+        await client.send(frame)
+        await asyncio.sleep(max(0.0, begun + (index + 1) * FRAME_S - loop.time()))
+
+
+async def read_all(client: LiveClient) -> int | None:
+    """To the end, however long the stream is; the close code."""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            await client.next_event()
+    return client.connection.close_code
+
+
+async def kill_at_random(worker: Worker, times: int, rng: random.Random) -> None:
+    """SIGKILL, again and again, at any moment of a life: while it goes back over the past, within a chunk, between two."""
+    for _ in range(times):
+        await until_ready(worker)
+        await asyncio.sleep(rng.uniform(0.0, 0.9))
+        assert worker.process is not None
+        killed = worker.process
+        os.kill(killed.process.pid or 0, signal.SIGKILL)
+        async with asyncio.timeout(10):
+            while worker.process is killed:
+                await asyncio.sleep(0.01)
+    await until_ready(worker)
+
+
+async def until_ready(worker: Worker) -> None:
+    async with asyncio.timeout(START_TIMEOUT_S):
+        while not worker.is_ready:
+            await asyncio.sleep(0.01)
+
+
+def jpegs(seed: int) -> Iterator[bytes]:
+    """Pictures without end, each another one."""
+    rng = random.Random(seed)
+    images = media.jpeg_messages(50)
+    for index in count():
+        payload = images[rng.randrange(len(images))][14:]
+        yield media.packet_message(index, index * 40_000, True, payload)
+
+
+def told(client: LiveClient, *kinds: str) -> list[dict[str, Any]]:
+    """What was said of segments, without what depends on the time of day."""
+    wanted = [event for event in client.events if event["type"] in kinds]
+    finals = [event for event in wanted if event["type"] != "caption" or event["is_final"]]
+    return [{name: value for name, value in event.items() if name not in TIMES} for event in finals]
+
+
+async def compare(server: RunningServer, kills: int, seed: int) -> tuple[LiveClient, LiveClient]:
+    """Both streams get the same frames at the same times; one's worker is killed `kills` times."""
+    over = asyncio.Event()
+    async with streams_of(server) as (calm, troubled, worker):
+        sending = [asyncio.create_task(send_live(client, jpegs(seed), over)) for client in (calm, troubled)]
+        reading = [asyncio.create_task(read_all(client)) for client in (calm, troubled)]
+        await kill_at_random(worker, kills, random.Random(seed))
+        over.set()
+        await asyncio.gather(*sending)
+        for client in (calm, troubled):
+            await client.say("close")
+        async with asyncio.timeout(60):
+            assert await asyncio.gather(*reading) == [1000, 1000]
+    return calm, troubled
+
+
+async def assert_same(server: RunningServer, kills: int, seed: int) -> None:
+    calm, troubled = await compare(server, kills, seed)
+    assert calm.errors == troubled.errors == []
+    summaries = [client.events[-1]["summary"] for client in (calm, troubled)]
+    assert [summary["frames_dropped"] for summary in summaries] == [0, 0]
+    shortest = min(summary["duration_ms"] for summary in summaries) - 400
+    for kind in ("caption", "signing.started", "signing.ended"):
+        pair = [told(client, kind) for client in (calm, troubled)]
+        # the two cameras may stop some frames apart: compare what both have seen
+        mine, theirs = ([one for one in all_told if end_of(one) < shortest - 1_500] for all_told in pair)
+        assert mine == theirs
+    segments = [event["segment_id"] for event in told(troubled, "caption")]
+    assert segments == sorted(set(segments)), "a final caption came twice, or out of order"
+    assert len(segments) >= kills
+
+
+def end_of(event: dict[str, Any]) -> int:
+    return int(event.get("end_ms", event.get("at_ms", 0)))
+
+
+async def test_three_kills_change_no_caption(twins: RunningServer) -> None:
+    await assert_same(twins, 3, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_fifty_kills_change_no_caption(twins: RunningServer) -> None:
+    await assert_same(twins, 50, seed=2)

@@ -1,0 +1,130 @@
+"""A stream recalled in another translator goes on as if nothing had happened, to the last bit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from models.clock import CHUNK_FRAMES, HEIGHT, WIDTH
+from models.hypothesis import Recall, StreamOptions, Update
+from models.layout import NUMBERS, STEP
+from models.pipeline import Translator
+from models.recall import Numbers
+
+SLOTS = 3
+OPTIONS = StreamOptions(endpoint_ms=200, max_segment_ms=2_000)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def translator() -> Translator:
+    """Random weights whose router rests on some chunks and signs on others."""
+    made = Translator.random(SLOTS, seed=0)
+    with torch.no_grad():
+        made.temporal.router.head.weight.mul_(8.0)
+        made.temporal.router.head.bias.copy_(torch.tensor([0.0, 0.0, 0.4]))
+    return made
+
+
+def frames(seed: int, chunks: int) -> NDArray[np.uint8]:
+    """Blocks of noise that change their character from time to time: (chunks, CHUNK_FRAMES, HEIGHT, WIDTH, 3)."""
+    rng = np.random.default_rng(seed)
+    pictures = []
+    for index in range(chunks):
+        strength = 20 + 200 * ((index // 4) % 2)
+        small = rng.integers(0, strength, (CHUNK_FRAMES, HEIGHT // 40, WIDTH // 40, 3), np.uint8)
+        pictures.append(small.repeat(40, axis=1).repeat(40, axis=2))
+    return np.stack(pictures)
+
+
+@dataclass
+class Stream:
+    """One stream in its slot, with what would be in shared memory."""
+
+    slot: int
+    video: NDArray[np.uint8]
+    features: list[NDArray[np.float32]] = field(default_factory=list)
+    updates: list[Update] = field(default_factory=list)
+
+    def kept(self, numbers: NDArray[np.float64]) -> Recall:
+        features = np.stack(self.features) if self.features else np.zeros((0, CHUNK_FRAMES, STEP), np.float32)
+        return Recall(self.slot, OPTIONS, numbers, features)
+
+
+def step(made: Translator, streams: list[Stream], at: int) -> None:
+    batch = np.zeros((SLOTS, CHUNK_FRAMES, HEIGHT, WIDTH, 3), np.uint8)
+    active = np.zeros(SLOTS, bool)
+    for stream in streams:
+        batch[stream.slot], active[stream.slot] = stream.video[at], True
+    updates = made.step(batch, active)
+    features = made.last_features()
+    for stream in streams:
+        stream.updates += updates[stream.slot]
+        stream.features.append(features[stream.slot].copy())
+
+
+def run(streams: list[Stream], chunks: int, dies_at: tuple[int, ...] = (), finalize_at: int = -1) -> Translator:
+    made = translator()
+    for stream in streams:
+        made.open(stream.slot, OPTIONS)
+    for at in range(chunks):
+        step(made, streams, at)
+        if at == finalize_at:
+            for stream in streams:
+                stream.updates += made.finalize(stream.slot)
+        if at in dies_at:
+            kept = [stream.kept(made.numbers(stream.slot)) for stream in streams]
+            made = translator()
+            made.recall(kept)
+    return made
+
+
+@pytest.mark.parametrize("dies_at", [(0,), (5,), (9, 10), (3, 12, 19), tuple(range(24))])
+def test_a_recalled_stream_tells_the_same(dies_at: tuple[int, ...]) -> None:
+    chunks = 24
+    videos = [frames(seed, chunks) for seed in (1, 2)]
+    calm = [Stream(slot, video) for slot, video in zip((0, 2), videos, strict=True)]
+    troubled = [Stream(slot, video) for slot, video in zip((0, 2), videos, strict=True)]
+    run(calm, chunks, finalize_at=9)
+    run(troubled, chunks, dies_at, finalize_at=9)
+    assert {update.kind for stream in calm for update in stream.updates} == {"started", "hypothesis", "ended"}
+    assert min(sum(update.kind == "started" for update in stream.updates) for stream in calm) >= 2
+    for one, other in zip(calm, troubled, strict=True):
+        assert one.updates == other.updates
+        assert all(np.array_equal(a, b) for a, b in zip(one.features, other.features, strict=True))
+
+
+def test_only_what_the_networks_remember_is_needed() -> None:
+    """Older features may be overwritten: with and without them the stream goes on alike."""
+    stream = Stream(1, frames(3, 20))
+    made = run([stream], 17)
+    numbers = made.numbers(1)
+    needed = max(1, Numbers.of(numbers, OPTIONS).chunks)
+    assert needed < 17
+    told = []
+    for kept in (stream.features[-needed:], stream.features):
+        again = translator()
+        again.recall([Recall(1, OPTIONS, numbers, np.stack(kept))])
+        rest = Stream(1, stream.video)
+        for at in range(17, 20):
+            step(again, [rest], at)
+        told.append(rest.updates)
+    assert told[0] == told[1]
+
+
+def test_numbers_are_exact() -> None:
+    made = run([Stream(0, frames(4, 6))], 6)
+    numbers = made.numbers(0)
+    assert numbers.shape == (NUMBERS,)
+    assert np.array_equal(Numbers.of(numbers, OPTIONS).flat(), numbers)
+    made.close(0)
+    made.open(0, OPTIONS)
+    fresh = Numbers.of(made.numbers(0), OPTIONS)
+    assert fresh.previous is None and not fresh.smoother.last and fresh.chunks == 0
