@@ -17,11 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.captured import CapturedStep
 from models.folding import folded
 
 Pictures = NDArray[np.uint8]
 Network = Callable[[Pictures], NDArray[np.float32]]
 """uint8 (N, ...) -> float32 (N, ...); any N, also 0."""
+Function = Callable[..., tuple[Tensor, ...]]
 BackendName = Literal["auto", "torch", "openvino"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 SIZES = (8, 16, 24, 32, 48, 64)
@@ -58,6 +60,16 @@ class Backend:
         if self.chosen == "openvino":
             return Sized(_openvino(prepared, example, self), example)
         return Sized(_torch(prepared, self.device), example)
+
+    def function(self, module: nn.Module, example: tuple[Tensor, ...]) -> Function:
+        """The module as a function of tensors: on a GPU a captured graph, for shapes like the example's.
+
+        Always torch: the networks over time are bound by reading their weights, and OpenVINO read them no faster.
+        """
+        module = module.eval()
+        if self.device == "cpu":
+            return torch.inference_mode()(module)
+        return CapturedStep(module, example, device=self.device)
 
 
 def has_openvino() -> bool:
@@ -103,6 +115,17 @@ def _torch(module: nn.Module, device: str) -> Network:
 
 
 def _openvino(module: nn.Module, example: Pictures, backend: Backend) -> Network:
+    request = _request(module, example, backend)
+
+    def run(pictures: Pictures) -> NDArray[np.float32]:
+        request.infer([pictures], share_inputs=True)
+        return np.array(request.get_output_tensor(0).data, np.float32)
+
+    return run
+
+
+def _request(module: nn.Module, example: Pictures, backend: Backend) -> Any:
+    """A compiled model's request for pictures like the example, any number of them."""
     import openvino
 
     with warnings.catch_warnings(), torch.no_grad():
@@ -113,10 +136,4 @@ def _openvino(module: nn.Module, example: Pictures, backend: Backend) -> Network
         "INFERENCE_PRECISION_HINT": backend.precision, "INFERENCE_NUM_THREADS": backend.threads, "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,  # other processes need their cores as well
     }  # fmt: skip
-    request = openvino.Core().compile_model(model, "CPU", hints).create_infer_request()
-
-    def run(pictures: Pictures) -> NDArray[np.float32]:
-        request.infer([pictures], share_inputs=True)
-        return np.array(request.get_output_tensor(0).data, np.float32)
-
-    return run
+    return openvino.Core().compile_model(model, "CPU", hints).create_infer_request()

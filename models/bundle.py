@@ -18,6 +18,7 @@ from models.lips import MouthEncoder, MouthEncoderConfig
 from models.locate import Locator, LocatorConfig
 from models.names import show
 from models.pipeline import Translator
+from models.quantised import Precision
 from models.refine import Refiner
 from models.routing import Router
 from models.sight import Sight
@@ -29,9 +30,13 @@ GLOSSES = "glosses.txt"
 
 
 def translator(
-    folder: Path, device: str = "cpu", slots: int = 4, adapter: str | None = None, backend: Backend | None = None
-) -> Translator:
-    """Loads every stage of a checkpoint; CheckpointError or RefinerError names the first part that is missing."""
+    folder: Path, device: str = "cpu", slots: int = 4, adapter: str | None = None, backend: Backend | None = None,
+    precision: Precision | None = "fp32",
+) -> Translator:  # fmt: skip
+    """Loads every stage of a checkpoint; CheckpointError or RefinerError names the first part that is missing.
+
+    `precision` is the language model's; with None there is none, and captions are drafts.
+    """
     if not folder.is_dir():
         raise CheckpointError(f"expected a checkpoint folder at {folder}, but there is none: give one, or train one")
     glosses = Vocabulary.read(folder / GLOSSES)
@@ -45,11 +50,23 @@ def translator(
             f"{folder / GLOSSES} holds {glosses.size - 1} glosses, but fusion was trained with "
             f"{fusion.config.sign_vocabulary - 1}: take both from the same training"
         )
-    temporal = Temporal(load(Router, folder, "router").to(device), experts[0], experts[1], experts[2], fusion, slots)
-    refiner = Refiner.load(folder / "llm", folder / "adapters" / adapter if adapter else None, show=show)
+    temporal = Temporal(load(Router, folder, "router").to(device), experts[0], experts[1], experts[2], fusion, slots,
+                        backend)  # fmt: skip
+    refiner = language(folder, device, adapter, precision) if precision is not None else None
     confidence = folder / "confidence.json"
     calibrator = Calibrator.load(confidence) if confidence.is_file() else None
     return Translator(sight, temporal, joint(glosses), Speaker(refiner, calibrator))
+
+
+def language(folder: Path, device: str = "cpu", adapter: str | None = None, precision: Precision = "fp32") -> Refiner:
+    """The checkpoint's language model with all its adapters; `adapter` is for segments that ask for none.
+
+    On a GPU fp32 weights are held as bf16.
+    """
+    adapters = {card.parent.name: card.parent for card in (folder / "adapters").glob("*/adapter_config.json")}
+    held: Precision = "bf16" if device.startswith("cuda") and precision == "fp32" else precision
+    chosen = folder / "adapters" / adapter if adapter else None
+    return Refiner.load(folder / "llm", chosen, held, show, adapters=adapters, device=device)
 
 
 def random_translator(slots: int = 2, seed: int = 0) -> Translator:

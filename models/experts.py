@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from models.config import ExpertConfig
-from models.layers.encoder import Encoder, EncoderState
+from models.layers.attention import Sight
+from models.layers.encoder import Encoder, EncoderState, Fresh
 from models.layers.standardise import Standardise
 from models.streaming import Window
 
@@ -46,6 +47,11 @@ class Expert(nn.Module):
     def step(self, features: Tensor, state: EncoderState, active: Tensor) -> ExpertOutput:
         """Whole chunks (slots, n * chunk, in_features); advances the slots where `active` (slots,) is true."""
         return self._output(self.encoder.step(self._enter(features), state, active))
+
+    def advance(self, features: Tensor, sight: Sight, rings: Tensor, tails: Tensor) -> tuple[ExpertOutput, Fresh]:
+        """One chunk (slots, chunk, in_features) after what the slots remember; changes nothing in place."""
+        hidden, fresh = self.encoder.advance(self._enter(features), sight, rings, tails)
+        return self._output(hidden), fresh
 
     def _enter(self, features: Tensor) -> Tensor:
         out: Tensor = self.dropout(self.enter(self.standardise(features)))

@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from models.config import FusionConfig
 from models.gate import Gate, entropy
 from models.layers.attention import AttentionState, ChunkedAttention, Sight, sight_offline, write_ring
-from models.layers.encoder import Encoder, EncoderState
+from models.layers.encoder import Encoder, EncoderState, Fresh
 from models.streaming import StreamState, Window, chunks_of
 from models.vocabulary import BLANK, FINGERSPELLING, REST, SIGN
 
@@ -164,6 +164,13 @@ class Fusion(nn.Module):
         return (
             done[0] if len(done) == 1 else FusionOutput(*(torch.cat(parts, dim=1) for parts in zip(*done, strict=True)))
         )
+
+    def advance(self, experts: FusionInput, sight: Sight, rings: Tensor, tails: Tensor) -> tuple[FusionOutput, Fresh]:
+        """One chunk after what the slots remember; changes nothing in place. Not for the mode "cross"."""
+        assert not isinstance(self.mix, CrossMix), "cross-attention remembers more than an encoder: use step"
+        mixed, alpha = self.mix(self._streams(experts))
+        hidden, fresh = self.encoder.advance(mixed, sight, rings, tails)
+        return self._output(experts, hidden, alpha), fresh
 
     def _chunk(self, experts: FusionInput, state: FusionState, active: Tensor) -> FusionOutput:
         streams = self._streams(experts)

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import gumbel_softmax, one_hot
 
 from models.config import RouterConfig
-from models.layers.encoder import Encoder, EncoderState
+from models.layers.attention import Sight
+from models.layers.encoder import Encoder, EncoderState, Fresh
 from models.layers.standardise import Standardise
 from models.streaming import StreamState, Window, keep
 from models.vocabulary import REST, ROUTES
@@ -20,6 +21,16 @@ class RouterState(StreamState):
 
     encoder: EncoderState
     from_rest: Tensor
+
+    @property
+    def held(self) -> Tensor:
+        """The route that holds, (slots,)."""
+        return (self.from_rest + REST) % len(ROUTES)
+
+
+def from_rest(routes: Tensor) -> Tensor:
+    """What a chunk's one-hot routes (slots, steps, 3) leave in `RouterState.from_rest`."""
+    return (routes[:, -1].argmax(dim=-1) - REST) % len(ROUTES)
 
 
 class RouterOutput(NamedTuple):
@@ -69,9 +80,18 @@ class Router(nn.Module):
     def step(self, features: Tensor, state: RouterState, active: Tensor) -> RouterOutput:
         """Whole chunks (slots, n * chunk, in_features); advances the slots where `active` (slots,) is true."""
         logits = self.head(self.encoder.step(self._enter(features), state.encoder, active)).float()
-        routes = self._hold(logits, (state.from_rest + REST) % len(ROUTES))
-        keep(state.from_rest, (routes[:, -1].argmax(dim=-1) - REST) % len(ROUTES), active)
+        routes = self._hold(logits, state.held)
+        keep(state.from_rest, from_rest(routes), active)
         return RouterOutput(logits, routes)
+
+    def advance(
+        self, features: Tensor, held: Tensor, sight: Sight, rings: Tensor, tails: Tensor
+    ) -> tuple[RouterOutput, Fresh]:
+        """One chunk (slots, chunk, in_features) after what the slots remember, the routes `held` (slots,) among it; changes
+        nothing in place."""
+        hidden, fresh = self.encoder.advance(self._enter(features), sight, rings, tails)
+        logits = self.head(hidden).float()
+        return RouterOutput(logits, self._hold(logits, held)), fresh
 
     def _enter(self, features: Tensor) -> Tensor:
         out: Tensor = self.dropout(self.enter(self.standardise(features)))

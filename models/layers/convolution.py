@@ -32,11 +32,9 @@ class CausalConvolution(nn.Module):
         For so few steps a sum of products is several times faster than conv1d.
         """
         padded = torch.cat((tail, glu(self.gated(inputs))), dim=1)
-        steps = inputs.shape[1]
-        mixed = self.bias + padded[:, :steps] * self.kernel[0]
-        for lag in range(1, self.kernel_size):
-            mixed = mixed + padded[:, lag : lag + steps] * self.kernel[lag]
-        return self._leave(mixed), padded[:, steps:]
+        windows = padded.unfold(1, self.kernel_size, 1).transpose(2, 3)  # (slots, chunk, kernel, dim)
+        mixed = (windows * self.kernel).sum(dim=2) + self.bias
+        return self._leave(mixed), padded[:, inputs.shape[1] :]
 
     def _leave(self, mixed: Tensor) -> Tensor:
         out: Tensor = self.out(silu(self.norm(mixed)))

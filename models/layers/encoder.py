@@ -26,6 +26,17 @@ class EncoderState(StreamState):
     rings: Tensor
     tails: Tensor
 
+    def of(self, rows: Tensor) -> EncoderState:
+        """A copy of what the slots `rows` (n,) remember."""
+        return EncoderState(self.seen[rows], self.rings[rows], self.tails[rows])
+
+    def put(self, fresh: Fresh, rows: Tensor) -> None:
+        """Takes over what one chunk of the slots `rows` (n,) leaves behind; `fresh` has a row for each of them."""
+        place = self.seen[rows] % self.rings.shape[-3]
+        self.rings[rows, :, :, :, place] = fresh.heads
+        self.tails[rows] = fresh.tails
+        self.seen[rows] += 1
+
     def write(self, fresh: Fresh, active: Tensor) -> None:
         """Takes over what one chunk leaves behind, for the active slots."""
         write_ring(self.rings, fresh.heads, self.seen, active)
