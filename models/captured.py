@@ -102,6 +102,7 @@ class CapturedStep:
         self._graph = graph
 
 
+SHAPES = 64  # of one compiled function; PyTorch's own limit of 8 would leave the ninth uncompiled
 _COMPILED: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 
@@ -110,6 +111,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Weights go in as arguments, so that layers of equal shape share it. It fits inside a CapturedStep.
     """
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, SHAPES)
     if function not in _COMPILED:
         _COMPILED[function] = torch.compile(function, dynamic=False)
     return _COMPILED[function]

@@ -83,15 +83,26 @@ class PaperSight:
     Every frame is encoded once. Boxes are those of `patches.cut`, in the order of CROPS.
     """
 
-    def __init__(self, config: PaperConfig, device: torch.device, dtype: torch.dtype) -> None:
-        self.config, self.dtype = config, dtype
-        self.colours = colours(device)
-        self.large = VisionTransformer.random(config.body_and_hands, device, dtype)
-        self.small = VisionTransformer.random(config.mouth, device, dtype)
+    def __init__(self, config: PaperConfig, large: VisionTransformer, small: VisionTransformer) -> None:
+        self.config, self.large, self.small = config, large, small
+        self.dtype, self.colours = large.first.dtype, colours(large.first.device)
+
+    @classmethod
+    def random(cls, config: PaperConfig, device: torch.device, dtype: torch.dtype) -> PaperSight:
+        """Random weights, made where they are used."""
+        kinds = (config.body_and_hands, config.mouth)
+        large, small = (VisionTransformer.random(kind, device, dtype) for kind in kinds)
+        return cls(config, large, small)
 
     def use(self, way: Way) -> None:
         """Computes that way from now on."""
         self.large.way = self.small.way = way
+
+    def exact(self) -> PaperSight:
+        """A copy in single precision, computed the plain way."""
+        copy = PaperSight(self.config, self.large.to(torch.float32), self.small.to(torch.float32))
+        copy.use(Way())
+        return copy
 
     @torch.no_grad()
     def __call__(self, frames: Tensor, boxes: Tensor) -> Tensor:

@@ -114,7 +114,7 @@ class Llama:
         return cls(sizes, named["embed_tokens.weight"], layers, named["norm.weight"], named["lm_head.weight"])
 
     def in_four_bits(self) -> Llama:
-        """The blocks' matrices in bitsandbytes' NF4; raises ImportError without it. On CUDA only."""
+        """The blocks' matrices in bitsandbytes' NF4; raises ImportError without it."""
         return Llama(self.sizes, self.embedding, [_four_bits(layer) for layer in self.layers], self.norm, self.head)
 
     @property

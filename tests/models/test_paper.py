@@ -16,7 +16,7 @@ BOX = torch.tensor([[0.5, 0.5, 0.9, 1.0], [0.4, 0.6, 0.3, 1.0], [0.6, 0.6, 0.3, 
 
 def _engine(slots: int, batches: tuple[int, ...]) -> PaperEngine:
     torch.manual_seed(0)
-    return PaperEngine(PaperSight(CONFIG, CPU, torch.float32), PaperTemporal(CONFIG, slots, CPU), batches)
+    return PaperEngine(PaperSight.random(CONFIG, CPU, torch.float32), PaperTemporal(CONFIG, slots, CPU), batches)
 
 
 def _chunk() -> Tensor:
@@ -50,7 +50,7 @@ def test_a_stream_that_waits_keeps_its_state() -> None:
 
 def test_sight_puts_every_crop_in_its_place() -> None:
     torch.manual_seed(0)
-    sight = PaperSight(CONFIG, CPU, torch.float32)
+    sight = PaperSight.random(CONFIG, CPU, torch.float32)
     frames, boxes = _chunk(), BOX.expand(CHUNK_FRAMES, 4, 4).clone()
     before = sight(frames, boxes).split([32, 32, 32, 32], 1)
     for crop in range(len(CROPS)):
@@ -65,7 +65,7 @@ def test_sight_puts_every_crop_in_its_place() -> None:
 @pytest.mark.parametrize("way", [Way(attention="split"), Way(gelu="epilogue")], ids=str)
 def test_another_way_of_computing_gives_the_same(way: Way) -> None:
     torch.manual_seed(0)
-    sight = PaperSight(CONFIG, CPU, torch.float32)
+    sight = PaperSight.random(CONFIG, CPU, torch.float32)
     frames, boxes = _chunk(), BOX.expand(CHUNK_FRAMES, 4, 4)
     plain = sight(frames, boxes)
     sight.use(way)

@@ -81,3 +81,17 @@ def test_padding_does_not_matter() -> None:
     sentences = Sentences(made, rows=3, prompt=PROMPT, new=NEW)
     assert torch.equal(sentences.write(_padded(ids, 0), LENGTHS), sentences.write(_padded(ids, 7), LENGTHS))
     assert made.stored_bytes > 4 * made.sizes.parameters
+
+
+def test_four_bits_stay_close() -> None:
+    pytest.importorskip("bitsandbytes")
+    torch.manual_seed(0)
+    sizes = LlamaSizes(dim=128, layers=1, heads=2, hidden=256, vocabulary=99, lora_rank=0)
+    exact = Llama.random(sizes, torch.device("cpu"), torch.float32)
+    packed = exact.in_four_bits()
+    assert packed.stored_bytes < exact.stored_bytes / 3
+    inputs = torch.randn(5, 128)
+    for name in ("qkv", "out", "gate_up"):
+        matrix, weight = getattr(packed.layers[0], name), getattr(exact.layers[0], name)
+        found, expected = matrix(inputs), inputs @ weight.t()
+        assert torch.nn.functional.cosine_similarity(found.flatten(), expected.flatten(), 0) > 0.98
