@@ -7,6 +7,7 @@ Used with random weights to measure what one GPU carries (`signbind bench paper`
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +18,10 @@ from models.config import BeamConfig, Config, ExpertConfig, FusionConfig, Router
 from models.experts import Expert
 from models.fusion import Fusion, FusionInput
 from models.patches import Patching, colours, cut
-from models.routing import Router
+from models.routing import Router, from_rest
 from models.static_llama import LlamaSizes
 from models.vit import VisionConfig, VisionTransformer, Way
-from models.vocabulary import LETTERS, PHONEMES
+from models.vocabulary import LETTERS, PHONEMES, REST, ROUTES
 
 CROPS = ("body", "right_hand", "left_hand", "mouth")
 SYMBOLS = BeamConfig().symbols  # likeliest symbols of a step that the search on the host looks at
@@ -122,8 +123,7 @@ class PaperSight:
 class PaperTemporal:
     """Features of one chunk of some slots -> the likeliest symbols of every step. Single precision throughout.
 
-    `slots` are real ones; one more takes what a padded batch says of nobody. All slots run, so that shapes never change;
-    those that are not asked for keep their state.
+    `slots` are real ones; one more takes what a padded batch says of nobody. Only the slots asked for run and move on.
     """
 
     def __init__(self, config: PaperConfig, slots: int, device: torch.device) -> None:
@@ -137,14 +137,14 @@ class PaperTemporal:
             self.lips = Expert(config.expert(mouth, len(PHONEMES) + 1)).eval()
             self.fusion = Fusion(config.fusion).eval()
             nn.init.normal_(self.fusion.head.weight, 0, config.dim**-0.5)  # untrained it is zero and says nothing
-        self._router = self.router.new_state(slots + 1, device)
-        self._experts = [one.new_state(slots + 1, device) for one in (self.sign, self.fingerspelling, self.lips)]
-        self._fusion = self.fusion.new_state(slots + 1, device)
+        networks = (self.router, self.sign, self.fingerspelling, self.lips, self.fusion)
+        self._memories = {network: network.encoder.new_state(slots + 1, device) for network in networks}
+        self._from_rest = torch.zeros(slots + 1, dtype=torch.int64, device=device)
 
     @property
     def state(self) -> list[Tensor]:
         """All that is written in place."""
-        return state_tensors(self._router, self._experts, self._fusion)
+        return state_tensors(self._from_rest, list(self._memories.values()))
 
     @torch.no_grad()
     def __call__(self, features: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,12 +153,20 @@ class PaperTemporal:
         Both are (n, CHUNK_FRAMES, SYMBOLS). Padding has row `slots`.
         """
         chunk = features.float().view(len(rows), CHUNK_FRAMES, -1)
-        every = chunk.new_zeros(self.slots + 1, *chunk.shape[1:]).index_copy(0, rows, chunk)
-        active = torch.zeros(self.slots + 1, dtype=torch.bool, device=rows.device).index_fill(0, rows, True)
-        manual, mouth = every[..., : self.config.manual], every[..., self.config.manual :]
-        routes = self.router.step(manual, self._router, active).routes
-        inputs = zip((self.sign, self.fingerspelling, self.lips), (manual, manual, mouth), self._experts, strict=True)
-        heard = [part for expert, said, state in inputs for part in expert.step(said, state, active)]
-        log_probs = self.fusion.step(FusionInput._make((*heard, routes)), self._fusion, active).log_probs
-        likeliest = log_probs[rows].topk(SYMBOLS, -1)
+        manual, mouth = chunk[..., : self.config.manual], chunk[..., self.config.manual :]
+        held = (self._from_rest[rows] + REST) % len(ROUTES)
+        routes = self._advance(self.router, rows, manual, held).routes
+        self._from_rest[rows] = from_rest(routes)
+        experts = ((self.sign, manual), (self.fingerspelling, manual), (self.lips, mouth))
+        heard = [part for expert, said in experts for part in self._advance(expert, rows, said)]
+        log_probs = self._advance(self.fusion, rows, FusionInput._make((*heard, routes))).log_probs
+        likeliest = log_probs.topk(SYMBOLS, -1)
         return likeliest.values, likeliest.indices
+
+    def _advance(self, network: Any, rows: Tensor, *inputs: Any) -> Any:
+        """One chunk of the slots `rows` through a network, which remembers it."""
+        memory = self._memories[network]
+        some = memory.of(rows)
+        out, fresh = network.advance(*inputs, network.encoder.sight(some.seen, some.tails), some.rings, some.tails)
+        memory.put(fresh, rows)
+        return out

@@ -63,7 +63,7 @@ def measure(
     partial: Path | None = None,
     say: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """The report, for JSON. `small` is true on a CPU if not given; `seconds` is the length of each live run.
+    """The report, for JSON. Sizes are reduced if `small`, and always on a CPU; `seconds` is the length of each live run.
 
     `partial` is a file for the report so far; `say` gets a line of progress (stderr if not given). Raises ValueError for
     a device that is not there.
@@ -73,7 +73,7 @@ def measure(
         raise ValueError(
             "expected a CUDA device, but PyTorch sees none: choose cpu, or install a CUDA build of PyTorch"
         )
-    reduced = place.type == "cpu" if small is None else small
+    reduced = place.type == "cpu" or bool(small)  # at full size a processor would take hours
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")  # the networks over time: fp32 in memory, TF32 in products
     try:
