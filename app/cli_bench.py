@@ -151,11 +151,14 @@ def backends(seconds: Seconds = 10, checkpoint: Weights = None, as_json: Json = 
 @bench.command()
 def paper(
     device: Annotated[str, typer.Option(help="cuda, or cpu.")] = "cuda",
-    small: Annotated[bool, typer.Option("--small", help="Reduced sizes, for a machine without a GPU.")] = False,
+    small: Annotated[bool, typer.Option("--small", help="Reduced sizes; always so on a CPU.")] = False,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long each live run lasts.")] = 6,
+    partial: Annotated[Path | None, typer.Option(help="A file that holds the figures so far, as they come.")] = None,
     as_json: Json = False,
 ) -> None:
     """The paper's network sizes with random weights: streams on one GPU, utilisation, caption delay, test set's time."""
-    show_measured("paper", {"device": device, "small": small}, as_json)
+    options = {"device": device, "small": small or None, "seconds": seconds, "partial": partial}
+    show_measured("paper", options, as_json)
 
 
 def show_measured(what: str, options: Mapping[str, Any], as_json: bool) -> None:

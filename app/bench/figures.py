@@ -31,3 +31,14 @@ def median(values: Sequence[float]) -> float:
 
 def ratio(above: float, below: float) -> float:
     return above / below if below else NOTHING
+
+
+def line_through(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """(slope, R^2) of the least-squares line through (x, y); NaN of fewer than three points or where they do not vary."""
+    if len(points) < 3:
+        return NOTHING, NOTHING
+    middle_x, middle_y = mean([x for x, _ in points]), mean([y for _, y in points])
+    square_x = sum((x - middle_x) ** 2 for x, _ in points)
+    square_y = sum((y - middle_y) ** 2 for _, y in points)
+    product = sum((x - middle_x) * (y - middle_y) for x, y in points)
+    return ratio(product, square_x), ratio(product**2, square_x * square_y)

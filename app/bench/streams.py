@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.bench.clip import Clip
-from app.bench.figures import NOTHING
+from app.bench.figures import NOTHING, line_through
 from app.bench.level import Load, measured_level
 from app.bench.search import largest
 from app.bench.server import ENDING_S, OwnServer, free_port, running_server, settings_for
@@ -77,16 +77,28 @@ def server_of(measure: Measure, streams: int) -> AbstractContextManager[OwnServe
 def summary(curve: dict[int, Level], most: int) -> dict[str, Any]:
     """The figures of the whole search; what stopped it is `why_not_more`."""
     at_largest = curve[max(1, most)]
+    slope, fit = line_through([cores_used(level) for level in curve.values() if carried_all(level)])
     failed = [curve[streams] for streams in sorted(curve) if streams > most]
     return {
         "max_streams": most,
         **{name: at_largest.get(name, NOTHING) for name in AT_LARGEST},
         "memory_mb_per_stream": per_stream(curve, most, "memory_mb"),
         "gpu_memory_mb_per_stream": per_stream(curve, most, "gpu_memory_mb"),
+        "cores_per_stream": slope,
+        "cost_linearity_r2": fit,
         "why_not_more": failed[0]["why"] if failed else "no more were tried",
         "cores": usable_cores(),
         "curve": [curve[streams] for streams in sorted(curve)],
     }
+
+
+def carried_all(level: Level) -> bool:
+    """Whether the level's processor time is known and for all its frames: what is dropped costs nothing."""
+    return level.get("cpu_s_per_media_s") is not None and not level["frames_dropped"]
+
+
+def cores_used(level: Level) -> tuple[float, float]:
+    return float(level["streams"]), float(level["streams"] * level["cpu_s_per_media_s"])
 
 
 def per_stream(curve: dict[int, Level], most: int, figure: str) -> float:

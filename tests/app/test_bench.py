@@ -64,6 +64,12 @@ def test_percentiles_median_and_mean() -> None:
     assert math.isnan(figures.percentile([], 0.5)) and math.isnan(figures.median([])) and math.isnan(figures.mean([]))
 
 
+def test_a_line_is_fitted() -> None:
+    assert figures.line_through([(1, 3), (2, 5), (4, 9)]) == pytest.approx((2.0, 1.0))
+    assert figures.line_through([(0, 0), (1, 1), (2, 0)]) == pytest.approx((0.0, 0.0))
+    assert math.isnan(figures.line_through([(1, 3), (2, 5)])[0])
+
+
 GOOD = {
     "frames_dropped": 0, "frames_per_s": 100.0, "drafts": 9, "compute_lag_ms_p95": 250.0, "worker_restarts": 0.0
 }  # fmt: skip
@@ -154,29 +160,30 @@ def test_too_few_moments_are_said() -> None:
         figures_of([grown(10.0, 3, 900.0), grown(59.0, 2, 900.0)], 60.0)
 
 
-CURVE = [
-    {"streams": 1, "passed": True, "why": None, "compute_lag_ms_p50": 60.0, "compute_lag_ms_p95": 90.0,
-     "frames_per_s": 25.0, "memory_mb": 700.0},
-    {"streams": 4, "passed": True, "why": None, "compute_lag_ms_p50": 80.0, "compute_lag_ms_p95": 140.0,
-     "frames_per_s": 100.0, "memory_mb": 1000.0},
-    {"streams": 8, "passed": False, "why": "it is full"},
+CURVE: list[dict[str, Any]] = [
+    {"streams": streams, "passed": streams < 8, "why": "late" if streams == 8 else None, "frames_dropped": 0,
+     "compute_lag_ms_p50": 50.0 + 5 * streams, "compute_lag_ms_p95": 100.0 + 20 * streams,
+     "frames_per_s": 25.0 * streams, "memory_mb": 600.0 + 100 * streams, "cpu_s_per_media_s": 0.25}
+    for streams in (1, 4, 8)
 ]  # fmt: skip
+CURVE.append({"streams": 16, "passed": False, "why": "it is full"})
 
 
 def test_the_summary_is_of_the_largest_that_passed() -> None:
     told = summary({level["streams"]: level for level in CURVE}, 4)
-    assert told["max_streams"] == 4 and told["compute_lag_ms_p95"] == 140.0 and told["why_not_more"] == "it is full"
+    assert told["max_streams"] == 4 and told["compute_lag_ms_p95"] == 180.0 and told["why_not_more"] == "late"
     assert told["memory_mb_per_stream"] == 100.0 and math.isnan(told["gpu_memory_mb_per_stream"])
-    assert [level["streams"] for level in told["curve"]] == [1, 4, 8]
+    assert told["cores_per_stream"] == pytest.approx(0.25) and told["cost_linearity_r2"] == pytest.approx(1.0)
+    assert [level["streams"] for level in told["curve"]] == [1, 4, 8, 16]
 
 
 def test_the_curve_is_drawn() -> None:
     root = ElementTree.fromstring(plot.curve_svg(CURVE, 250.0, "lag & load"))
     name = "{http://www.w3.org/2000/svg}"
     drawn = {line.get("class"): line.get("points", "").split() for line in root.iter(f"{name}polyline")}
-    assert [len(drawn[style]) for style in ("p50", "p95", "rate")] == [2, 2, 2]
+    assert [len(drawn[style]) for style in ("p50", "p95", "rate")] == [3, 3, 3]
     heights = [float(point.split(",")[1]) for point in drawn["p95"]]
-    assert heights[1] < heights[0], "more lag lies higher"
+    assert heights == sorted(heights, reverse=True) and len(set(heights)) == 3, "more lag lies higher"
     assert "lag & load" in [words.text for words in root.iter(f"{name}text")]
 
 
@@ -281,7 +288,9 @@ def test_bench_streams_measures_a_real_server(tmp_path: Path, capsys: pytest.Cap
     words = ["bench", "streams", "--most", "2", "--seconds", "3", "--checkpoint", "random:0", "--plot", str(chart)]
     assert main([*words, "--json"]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert [level["streams"] for level in told["curve"]] == [1, 2] and 0 <= told["max_streams"] <= 2
+    passed = [level["streams"] for level in told["curve"] if level["passed"]]
+    assert told["max_streams"] == max(passed, default=0), "a machine that is busy otherwise may carry none"
+    assert [level["streams"] for level in told["curve"]] == ([1, 2] if 1 in passed else [1])
     for level in told["curve"]:
         assert level["drafts"] > 0 and level["compute_lag_ms_p50"] > 0
         assert 0 < level["server_cpu_share"] <= 1 and 0 < level["generator_cpu_share"] < level["server_cpu_share"]
