@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     device: str = "cpu"
     devices: Words = ()
     """Several devices, such as `cuda:0,cuda:1`; without them, `device` alone."""
+    backend: Literal["auto", "torch", "openvino"] = "auto"
+    """What runs the picture networks; auto: OpenVINO on a CPU where it is installed, else torch."""
     workers: int = Field(1, ge=1, le=64)
     """Worker processes on each device."""
     slots: int = Field(4, ge=1, le=256)

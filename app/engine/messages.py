@@ -42,6 +42,7 @@ class WorkerConfig:
     llm: LlmConfig = LlmConfig()
     recall_chunks: int = 0
     """Chunks of features kept of every slot, for the worker that comes after this one."""
+    backend: Literal["auto", "torch", "openvino"] = "auto"
 
 
 # server -> worker

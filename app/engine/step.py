@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -28,10 +28,14 @@ from app.engine.messages import (
 from app.engine.recalls import Recalls
 from app.engine.refining import RefineRequest
 from app.engine.scheduler import Scheduler
-from models.clock import CHUNK_FRAMES, HEIGHT, WIDTH
+from models.clock import CHUNK_FRAMES
 from models.hypothesis import Caption, Hypothesis, Recall, StreamOptions, Token, Update
 
 log = logging.getLogger("signbind.engine")
+
+
+Frames = Mapping[int, Sequence[NDArray[np.uint8]]]
+"""Of each active slot its chunk's frames, where they lie in shared memory: nothing is copied."""
 
 
 class Translator(Protocol):
@@ -42,7 +46,7 @@ class Translator(Protocol):
 
     def open(self, slot: int, options: StreamOptions | None = None) -> None: ...
     def close(self, slot: int) -> None: ...
-    def step(self, frames: NDArray[np.uint8], active: NDArray[np.bool_]) -> list[list[Update]]: ...
+    def step(self, frames: Frames, active: NDArray[np.bool_]) -> list[list[Update]]: ...
     def finalize(self, slot: int) -> list[Update]: ...
     def last_features(self) -> NDArray[np.float32]: ...
     def numbers(self, slot: int) -> NDArray[np.float64]: ...
@@ -77,7 +81,6 @@ class EngineStep:
         self._translator, self._rings, self._send, self._refine = translator, rings, send, refine
         self._streams: dict[int, Stream] = {}
         self._recalls, self._returning = recalls, list[Open]()
-        self._batch = np.zeros((translator.slots, CHUNK_FRAMES, HEIGHT, WIDTH, 3), np.uint8)
 
     def receive(self, message: Any) -> None:
         """One message of the server. Work for a stream that is closed already is left out."""
@@ -115,10 +118,9 @@ class EngineStep:
     def _step(self, chunks: dict[int, Chunk]) -> None:
         begun_s = time.monotonic()
         active = np.zeros(self._translator.slots, bool)
-        for slot, chunk in chunks.items():
-            active[slot] = True
-            np.take(self._rings[slot], chunk.positions, axis=0, out=self._batch[slot])
-        updates = self._translator.step(self._batch, active)
+        active[list(chunks)] = True
+        frames = {slot: [self._rings[slot][at] for at in chunk.positions] for slot, chunk in chunks.items()}
+        updates = self._translator.step(frames, active)
         timings_ms = dict(self._translator.timings_ms)
         features = self._translator.last_features()
         for slot, chunk in chunks.items():

@@ -118,19 +118,21 @@ def load_translator(config: WorkerConfig) -> Translator:
     """The checkpoint's translator, or one with random weights for `random:SEED`."""
     import torch
 
+    from models.backends import Backend
     from models.pipeline import Translator
 
     torch.set_num_threads(config.torch_threads)
     if config.checkpoint.startswith(RANDOM):
         return Translator.random(config.slots, int(config.checkpoint.removeprefix(RANDOM)))
-    return Translator.load(Path(config.checkpoint), config.device, config.slots)
+    backend = Backend(config.backend, config.device, config.torch_threads)
+    return Translator.load(Path(config.checkpoint), config.device, config.slots, backend)
 
 
 def warm_up(translator: Translator) -> None:
     """Runs every part once, so that what is built at its first use does not delay the first stream's captions."""
-    blank = np.zeros((translator.slots, CHUNK_FRAMES, HEIGHT, WIDTH, 3), np.uint8)
+    blank = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     translator.open(0)
-    translator.step(blank, np.arange(translator.slots) == 0)
+    translator.step({0: [blank] * CHUNK_FRAMES}, np.arange(translator.slots) == 0)
     translator.close(0)
     spelled = Token("AB", "fingerspelling", 0, 80, 0.9, (0.9, 0.9))
     hypothesis = Hypothesis((spelled,), 0, 0, 80, 1.0, (0.0, 1.0, 0.0), 0.9, 1.0, 1.0)

@@ -59,7 +59,14 @@ class Worker:
         self.recalls = Recalls.create(settings.slots, chunks)
         threads = max(1, settings.torch_threads // len(settings.worker_devices))
         self._config = WorkerConfig(
-            settings.checkpoint, place.device, settings.slots, capacity, threads, LlmConfig.of(settings), chunks
+            settings.checkpoint,
+            place.device,
+            settings.slots,
+            capacity,
+            threads,
+            LlmConfig.of(settings),
+            chunks,
+            settings.backend,
         )
         self.table = SlotTable(settings.slots)
         self.streams: dict[int, EngineStream] = {}
