@@ -82,6 +82,11 @@ class PaperEngine:
         """Most chunks in one batch."""
         return self.batches[-1]
 
+    def fitting(self, due: int) -> int:
+        """How many of `due` chunks to take now: what fills a captured size, and the rest in the next batch; padding
+        costs as much as chunks do. Fewer than the smallest size are padded."""
+        return max((size for size in self.batches if size <= due), default=due)
+
     def submit(self, chunks: Sequence[Tensor], boxes: Tensor, rows: Sequence[int]) -> Ticket:
         """Starts a batch: `chunks` are (CHUNK_FRAMES, height, width, 3) uint8 on the host, pinned on a CUDA machine;
         `boxes` (largest, CHUNK_FRAMES, 4, 4) likewise; `rows` are the chunks' slots. At most IN_FLIGHT may be open.

@@ -127,6 +127,10 @@ class LiveRun:
         now, taken = time.perf_counter(), list[tuple[float, int, int]]()
         while len(taken) < self.engine.largest and self._due and self._due[0][0] <= now:
             taken.append(heapq.heappop(self._due))
+        fitting = self.engine.fitting(len(taken))
+        for left in taken[fitting:]:
+            heapq.heappush(self._due, left)
+        del taken[fitting:]
         for moment, stream, number in taken:
             heapq.heappush(self._due, (moment + CHUNK_MS / 1000, stream, number + 1))
         return taken

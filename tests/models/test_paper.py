@@ -48,6 +48,11 @@ def test_a_stream_that_waits_keeps_its_state() -> None:
         torch.testing.assert_close(found.log_probs, expected.log_probs, atol=1e-4, rtol=1e-4)
 
 
+def test_a_batch_is_filled_rather_than_padded() -> None:
+    engine = _engine(1, (2, 4))
+    assert [engine.fitting(due) for due in range(6)] == [0, 1, 2, 2, 4, 4]
+
+
 def test_sight_puts_every_crop_in_its_place() -> None:
     torch.manual_seed(0)
     sight = PaperSight.random(CONFIG, CPU, torch.float32)
