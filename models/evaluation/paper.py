@@ -164,10 +164,14 @@ class Bench:
 
     def _live(self) -> None:
         assert self.engine is not None, "offline failed"
-        limit = self.report["offline"]["frames_per_s"] / FRAME_RATE_HZ
-        tried = most_streams(self.engine, self.camera, limit, self.plan.seconds, self.say)
+        offline = self.report["offline"]
+        rates = {int(chunks): rate["frames_per_s"] for chunks, rate in offline["by_chunks_in_a_batch"].items()}
+        tried = most_streams(self.engine, self.camera, rates, self.plan.seconds, self.say)
         best = max((load for load in tried if load.carried), key=lambda load: load.streams, default=Load(0))
-        self.report["live"] = {"limit_streams": limit, "tried": [load.summary() for load in tried]}
+        self.report["live"] = {
+            "limit_streams": offline["frames_per_s"] / FRAME_RATE_HZ,
+            "tried": [load.summary() for load in tried],
+        }
         self.report["max_streams"] = best.streams
         self.report["lag_ms_p95"] = percentile(best.lags_ms, 0.95)
         self.report["utilisation_live"] = self._utilisation(best.streams * FRAME_RATE_HZ)

@@ -19,11 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.clock import CHUNK_FRAMES, CHUNK_MS
+from models.clock import CHUNK_FRAMES, CHUNK_MS, FRAME_RATE_HZ
 from models.paper import CROPS, PaperConfig
 from models.paper_engine import IN_FLIGHT, PaperEngine, Ticket
 
 LAG_LIMIT_MS = 250.0
+NEARLY = 0.985
 POOL = 48  # different chunks in the host's memory; streams film them in turn
 
 
@@ -83,8 +84,11 @@ class Load:
 class LiveRun:
     """`streams` paced streams for `seconds`; their phases are drawn, as cameras do not start together."""
 
-    def __init__(self, engine: PaperEngine, camera: Camera, streams: int, seconds: float) -> None:
+    def __init__(
+        self, engine: PaperEngine, camera: Camera, streams: int, seconds: float, largest: int | None = None
+    ) -> None:
         assert streams <= engine.slots, (streams, engine.slots)
+        self.largest = largest or engine.largest  # chunks in a batch: smaller ones are done sooner
         self.engine, self.camera, self.seconds = engine, camera, seconds
         self.load = Load(streams)
         self._boxes = camera.boxes(engine.largest)
@@ -125,7 +129,7 @@ class LiveRun:
     def _take(self) -> list[tuple[float, int, int]]:
         """Chunks due by now, the oldest first; a stream has one chunk in a batch."""
         now, taken = time.perf_counter(), list[tuple[float, int, int]]()
-        while len(taken) < self.engine.largest and self._due and self._due[0][0] <= now:
+        while len(taken) < self.largest and self._due and self._due[0][0] <= now:
             taken.append(heapq.heappop(self._due))
         fitting = self.engine.fitting(len(taken))
         for left in taken[fitting:]:
@@ -147,17 +151,24 @@ class LiveRun:
 
 
 def most_streams(
-    engine: PaperEngine, camera: Camera, limit: float, seconds: float, say: Callable[[str], None]
+    engine: PaperEngine, camera: Camera, rates: dict[int, float], seconds: float, say: Callable[[str], None]
 ) -> list[Load]:
-    """Loads tried, from just under the `limit` (streams at the offline rate) downwards until one is carried."""
+    """Loads tried, from just under the offline rate downwards until one is carried.
+
+    `rates` are frames a second by chunks in a batch; of sizes that are about equally quick the smallest is used.
+    """
+    largest = min(size for size, rate in rates.items() if rate >= NEARLY * max(rates.values()))
+    limit = rates[largest] / FRAME_RATE_HZ
     tried: list[Load] = []
     for share in (0.98, 0.95, 0.92, 0.88, 0.84, 0.78, 0.7, 0.6, 0.5, 0.3):
         streams = max(1, min(engine.slots, math.floor(limit * share)))
         if tried and streams == tried[-1].streams:
             continue
-        tried.append(LiveRun(engine, camera, streams, seconds).run())
+        tried.append(LiveRun(engine, camera, streams, seconds, largest).run())
         lag = percentile(tried[-1].lags_ms, 0.95)
-        say(f"live: {streams} streams, lag p95 {lag:.0f} ms{'' if tried[-1].carried else ': too many'}")
+        say(
+            f"live: {streams} streams, batches up to {largest}, lag p95 {lag:.0f} ms{'' if tried[-1].carried else ': too many'}"
+        )
         if tried[-1].carried:
             break
     return tried
