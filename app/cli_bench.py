@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +14,22 @@ import typer
 
 from app.cli_errors import CliError
 
+
+def known_device(device: str | None) -> str | None:
+    """CliError for what is no device; whether the machine has it, PyTorch says."""
+    if device is not None and not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise CliError(f"{device} is no device; expected cpu, cuda or, of several, cuda:1.")
+    return device
+
+
 bench = typer.Typer(help="Measure speed and lag on this machine.", no_args_is_help=True)
 SAMPLE = Path(__file__).parent / "web" / "sample.webm"
 
 Weights = Annotated[Path | None, typer.Option("--checkpoint", help="The weights; the bundled ones if not given.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON last.")]
-Device = Annotated[str | None, typer.Option(help="cpu or cuda; SIGNBIND_DEVICE, or cpu, if not given.")]
+Device = Annotated[
+    str | None, typer.Option(callback=known_device, help="cpu or cuda; SIGNBIND_DEVICE, or cpu, if not given.")
+]
 Seconds = Annotated[float, typer.Option(min=1, max=3600, help="How long each way is measured.")]
 
 
@@ -150,7 +161,7 @@ def backends(seconds: Seconds = 10, checkpoint: Weights = None, as_json: Json = 
 
 @bench.command()
 def paper(
-    device: Annotated[str, typer.Option(help="cuda, or cpu.")] = "cuda",
+    device: Annotated[str, typer.Option(callback=known_device, help="cuda, or cpu.")] = "cuda",
     small: Annotated[bool, typer.Option("--small", help="Reduced sizes; always so on a CPU.")] = False,
     seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long each live run lasts.")] = 6,
     partial: Annotated[Path | None, typer.Option(help="A file that holds the figures so far, as they come.")] = None,

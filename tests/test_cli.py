@@ -47,6 +47,8 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         (["bench", "streams", "--most", "0"], "--most"),
         (["bench", "streams", "--url", "http://127.0.0.1:1"], "signbind serve"),
         (["bench", "streams", "--url", "http://127.0.0.1:1", "--device", "cuda"], "--url"),
+        (["bench", "streams", "--device", "tpu"], "cuda:1"),
+        (["bench", "paper", "--device", "tpu"], "cuda:1"),
         (["bench", "memory", "nothing.mp4"], "signbind synth"),
         (["bench", "memory", "--checkpoint", "nowhere"], "nowhere"),
         (["synth", "hello", "-o", "hello.gif"], ".mp4"),
