@@ -5,6 +5,7 @@ No threads, no clocks, no torch. A draft is out of date when a newer one of its 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from models.hypothesis import Hypothesis
@@ -26,6 +27,10 @@ class RefineRequest:
     is_final: bool = True
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(token.text for token in self.hypothesis.tokens)
+
+    @property
     def segment(self) -> tuple[int, int]:
         return self.stream, self.segment_id
 
@@ -38,6 +43,8 @@ class RefineQueue:
     running: dict[int, RefineRequest] = field(default_factory=dict)
     _finals: list[RefineRequest] = field(default_factory=list)
     _drafts: dict[tuple[int, int], RefineRequest] = field(default_factory=dict)
+    _texts: OrderedDict[tuple[int, int], tuple[str, ...]] = field(default_factory=OrderedDict)
+    """What was asked of running segments last: tokens that only moved in time are not written again."""
     _next_key: int = 0
 
     @property
@@ -52,14 +59,22 @@ class RefineQueue:
     def put(self, request: RefineRequest) -> bool:
         """False where it is not taken: too many wait."""
         if not request.is_final:
-            if len(self._drafts) < MOST_WAITING or request.segment in self._drafts:
-                self._drafts[request.segment] = request
+            self._put_draft(request)
             return True
         self._drafts.pop(request.segment, None)
+        self._texts.pop(request.segment, None)
         if len(self._finals) >= MOST_WAITING:
             return False
         self._finals.append(request)
         return True
+
+    def _put_draft(self, request: RefineRequest) -> None:
+        is_bounded = len(self._drafts) < MOST_WAITING or request.segment in self._drafts
+        if is_bounded and self._texts.get(request.segment) != request.texts:
+            self._drafts[request.segment] = request
+            self._texts[request.segment] = request.texts
+            while len(self._texts) > MOST_WAITING:
+                self._texts.popitem(last=False)
 
     def pop_late(self, now_s: float) -> tuple[list[RefineRequest], list[int]]:
         """(requests that waited too long, keys of those that are written too long); drafts are dropped in silence."""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from app.engine.refine_queue import MOST_WAITING, RefineQueue, RefineRequest
-from models.hypothesis import Hypothesis
+from models.hypothesis import Hypothesis, Token
 
 NOTHING = Hypothesis((), 0, 0, 0, 1.0, (1.0, 0.0, 0.0), 1.0, 1.0, 1.0)
 
 
 def request(stream: int, deadline_s: float = 1.0, segment: int = 0, *, is_final: bool = True) -> RefineRequest:
     return RefineRequest(stream, segment, NOTHING, (), "", deadline_s, None, is_final)
+
+
+def draft(stream: int, *texts: str, at_ms: int = 0) -> RefineRequest:
+    tokens = tuple(Token(text, "sign", at_ms, at_ms + 400, 0.9) for text in texts)
+    return RefineRequest(stream, 0, replace(NOTHING, tokens=tokens), (), "", 1.0, None, is_final=False)
 
 
 def streams(begun: dict[int, RefineRequest]) -> list[int]:
@@ -43,12 +50,24 @@ def test_a_draft_begins_only_where_no_final_waits_or_runs() -> None:
 def test_a_running_draft_is_outdated_by_a_newer_one_and_by_any_final() -> None:
     queue = RefineQueue(4)
     for stream in (1, 2):
-        queue.put(request(stream, is_final=False))
+        queue.put(draft(stream, "ME"))
     first, second = queue.take()
-    queue.put(request(1, is_final=False))
+    queue.put(draft(1, "ME", at_ms=320))
+    assert queue.outdated() == [], "it only moved in time"
+    queue.put(draft(1, "ME", "GO"))
     assert queue.outdated() == [first]
     queue.put(request(3))
     assert queue.outdated() == [first, second]
+
+
+def test_the_same_words_are_written_once_for_a_segment() -> None:
+    queue = RefineQueue(4)
+    queue.put(draft(1, "ME"))
+    queue.running.pop(*queue.take())
+    queue.put(draft(1, "ME", at_ms=320))
+    assert queue.take() == {}
+    queue.put(draft(1, "ME", "GO"))
+    assert streams(queue.take()) == [1]
 
 
 def test_a_segments_final_takes_its_waiting_drafts_place() -> None:
