@@ -10,7 +10,8 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ SHORTEST_S, LONGEST_S = 10.0, 30.0
 LONGEST_GAP_S = 2.0
 SAMPLE_S = 2.0
 CALM_S = 3.0
-"""So long no stream may have come or gone before a reading: decoders start and end in less."""
+"""So long no stream may have come or gone before a reading: its part of memory is filled, or freed, in less."""
 FIRST_AT, WINDOW = 1 / 6, 1 / 15
 """Of the whole time: when the first reading is (5 minutes of 30), and how long a reading's window lasts (2 of 30)."""
 SHORTEST_WINDOW_S = 20.0
@@ -43,18 +44,28 @@ class Sample:
 
 
 class Census:
-    """How many streams are live, and since when it is just those."""
+    """Which streams are live, and since when it is just those and the server has taken them all."""
 
     def __init__(self) -> None:
-        self.live, self._changed_s = 0, time.monotonic()
-
-    @property
-    def calm_s(self) -> float:
-        return time.monotonic() - self._changed_s
-
-    def add(self, streams: int) -> None:
-        self.live += streams
+        self.streams: set[PacedStream] = set()
         self._changed_s = time.monotonic()
+
+    def calm_s(self) -> float:
+        """As far as the calls of this method saw."""
+        now_s = time.monotonic()
+        if not all(stream.ready.is_set() for stream in self.streams):
+            self._changed_s = now_s
+        return now_s - self._changed_s
+
+    @contextmanager
+    def counted(self, stream: PacedStream) -> Iterator[None]:
+        self.streams.add(stream)
+        self._changed_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self.streams.discard(stream)
+            self._changed_s = time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -84,15 +95,14 @@ async def one_after_the_other(coming: Coming, place: int, census: Census, end_s:
     door = asyncio.Semaphore(1)
     while (left_s := end_s - time.monotonic()) > 0:
         stop = asyncio.Event()
-        entry = Entry(coming.url, chance.choice(coming.clip.key_frames))
+        stream = PacedStream(coming.clip, Entry(coming.url, chance.choice(coming.clip.key_frames)))
         lasts_s = min(left_s, chance.uniform(SHORTEST_S, LONGEST_S))
         leaving = asyncio.get_running_loop().call_later(lasts_s, stop.set)
-        census.add(1)
         try:
-            await PacedStream(coming.clip, entry).run(stop, door)
+            with census.counted(stream):
+                await stream.run(stop, door)
         finally:
             leaving.cancel()
-            census.add(-1)
         await asyncio.sleep(chance.uniform(0, LONGEST_GAP_S))
 
 
@@ -101,9 +111,9 @@ async def readings(coming: Coming, census: Census, end_s: float) -> list[Sample]
     begun_s = time.monotonic()
     while time.monotonic() < end_s - SAMPLE_S:
         await asyncio.sleep(SAMPLE_S)
-        if census.calm_s < CALM_S:
+        if census.calm_s() < CALM_S:
             continue
-        live, memory = census.live, await asyncio.to_thread(Memory.of, coming.pid)
+        live, memory = len(census.streams), await asyncio.to_thread(Memory.of, coming.pid)
         at_s = time.monotonic() - begun_s
         samples.append(Sample(round(at_s, 1), live, memory.processes, memory.own_mb, memory.all_mb))
     return samples
