@@ -8,5 +8,6 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when the library is loaded: idle threads must not spin
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, which begins its threads when it is loaded
 
 import models.bundle  # noqa: F401

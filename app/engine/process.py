@@ -1,7 +1,7 @@
 """One life of a worker: its process, its pipe, and the thread that listens to it.
 
 Workers are forked from a process that has loaded the libraries and done nothing else (`preload`): a replacement is there in
-a tenth of the time that a fresh interpreter takes.
+a tenth of the time that a fresh interpreter takes. That process is not relied on for more: a worker's end is seen by its pipe.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -31,7 +32,8 @@ class WorkerProcess:
     def __init__(self, config: WorkerConfig, on_message: Callable[[Any], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_message = on_message
-        self._ended, self._heard_out = asyncio.Event(), asyncio.Event()
+        self._heard_out, self._reaped = asyncio.Event(), asyncio.Event()
+        self._exit_code: int | None = None
         self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._connection, self._theirs = multiprocessing.Pipe()
         context = multiprocessing.get_context("forkserver")
@@ -50,7 +52,7 @@ class WorkerProcess:
         launching = asyncio.create_task(asyncio.to_thread(made._launch, descriptors))
         try:
             await asyncio.shield(launching)
-            made._loop.add_reader(made.process.sentinel, made._gone)
+            made._loop.add_reader(made.process.sentinel, made._reap)
             made._thread.start()
         except BaseException:
             await made._abandon(launching)
@@ -73,7 +75,7 @@ class WorkerProcess:
         with suppress(OSError):
             await launching
         if self.process.pid is not None:
-            self.process.kill()
+            self.kill()
             await asyncio.to_thread(self.process.join, EXIT_TIMEOUT_S)
         self._connection.close()
 
@@ -83,13 +85,8 @@ class WorkerProcess:
             return await self._ready
 
     async def ended(self, timeout_s: float) -> bool:
-        """Waits for its end for so long; whether it has ended."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._ended.wait()
-        except TimeoutError:
-            return False
-        return True
+        """Waits for its end for so long; whether it has ended, and all that it said has been given to `on_message`."""
+        return await _within(self._heard_out, timeout_s)
 
     def send(self, message: ToWorker) -> bool:
         """False when it is gone."""
@@ -100,32 +97,43 @@ class WorkerProcess:
         return True
 
     def kill(self) -> None:
-        if self.process.is_alive():
-            self.process.kill()
+        """At once; without a word from the process that it was forked from, which may be gone."""
+        if not self._heard_out.is_set() and self.process.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGKILL)
 
     def how_it_ended(self) -> str:
-        code = self.process.exitcode
-        if code is not None and code < 0:
-            return f"signal {signal.Signals(-code).name}"
-        return "still running" if code is None else f"exit code {code}"
+        if self._exit_code is None:
+            return "nobody knows how"
+        return (
+            f"signal {signal.Signals(-self._exit_code).name}" if self._exit_code < 0 else f"exit code {self._exit_code}"
+        )
+
+    async def silence(self) -> None:
+        """Asks it to end, then makes it end. All that it said has been given to `on_message` when this returns."""
+        if self._is_up:
+            self.send(Shutdown())
+            if await self.ended(EXIT_TIMEOUT_S):
+                return
+        self._ready.cancel()
+        self.kill()
+        if not await self.ended(EXIT_TIMEOUT_S):
+            log.error("worker process %s does not end after a kill", self.process.pid)
 
     async def aclose(self) -> None:
-        """Asks it to end, then makes it end. All that it said has been given to `on_message` when this returns."""
-        if not self._ready.done():
-            self._ready.cancel()
-            self.kill()
-        elif self.process.is_alive():
-            self.send(Shutdown())
-            if not await self.ended(EXIT_TIMEOUT_S):
-                self.kill()
-        await self.ended(EXIT_TIMEOUT_S)
-        if self.process.exitcode is None:
+        """Ends it, and waits until what it held is free."""
+        await self.silence()
+        await _within(self._reaped, EXIT_TIMEOUT_S)
+        if self._reaped.is_set():
+            self.process.close()
+        else:
             self._loop.remove_reader(self.process.sentinel)
-            log.error("worker process %s does not end after a kill", self.process.pid)
-            return
-        await self._heard_out.wait()  # the pipe's other end is closed
-        self._connection.close()
-        self.process.close()
+        if self._heard_out.is_set():
+            self._connection.close()
+
+    @property
+    def _is_up(self) -> bool:
+        return self._ready.done() and not self._ready.cancelled() and self._ready.exception() is None
 
     def _listen(self) -> None:
         """The listening thread: everything to the event loop, to the end of the pipe."""
@@ -134,7 +142,12 @@ class WorkerProcess:
                 while True:
                     self._loop.call_soon_threadsafe(self._receive, self._connection.recv())
             except (EOFError, OSError):  # the process is gone, perhaps in the middle of a word
-                self._loop.call_soon_threadsafe(self._heard_out.set)
+                self._loop.call_soon_threadsafe(self._gone)
+
+    def _gone(self) -> None:
+        self._heard_out.set()
+        if not self._ready.done():
+            self._ready.set_exception(OSError("it ended while starting"))
 
     def _receive(self, message: Any) -> None:
         if isinstance(message, Ready):
@@ -146,9 +159,18 @@ class WorkerProcess:
         else:
             self._on_message(message)
 
-    def _gone(self) -> None:
+    def _reap(self) -> None:
+        """Its exit code can be had."""
         self._loop.remove_reader(self.process.sentinel)
-        self.process.join(EXIT_TIMEOUT_S)  # its files are closed: gone within the moment
-        if not self._ready.done():
-            self._ready.set_exception(OSError(f"it ended while starting ({self.how_it_ended()})"))
-        self._ended.set()
+        self.process.join(EXIT_TIMEOUT_S)
+        self._exit_code = self.process.exitcode
+        self._reaped.set()
+
+
+async def _within(event: asyncio.Event, timeout_s: float) -> bool:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

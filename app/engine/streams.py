@@ -24,8 +24,8 @@ from app.frames import FrameRing
 from models.hypothesis import Hypothesis
 
 CONTEXT_SENTENCES = 3
-MOST_DEATHS = 3
-"""A stream whose chunk is not answered by so many workers in a row is likely to be what kills them."""
+MOST_DEATHS, DEATHS_S = 3, 10.0
+"""A stream that so many workers in a row do not answer, for so long, is likely to be what kills them."""
 
 
 class Holder(Protocol):
@@ -50,8 +50,8 @@ class EngineStream:
     unanswered: deque[Chunk | Finalize] = field(default_factory=deque)
     answered: int = 0
     context: deque[str] = field(default_factory=lambda: deque(maxlen=CONTEXT_SENTENCES))
-    deaths: int = 0
-    """Workers that died since the last answer while something was asked of them."""
+    deaths: list[float] = field(default_factory=list)
+    """When workers died since the last answer while something was asked of them, monotonic seconds."""
     closing: bool = False
     lost: bool = False
     closed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -94,8 +94,14 @@ class EngineStream:
         if isinstance(message, (Stepped, Finalized)):
             self.unanswered.popleft()
             self.answered += 1
-            self.deaths = 0
+            self.deaths.clear()
         self.messages.put_nowait(message)
+
+    def outlives(self, now_s: float) -> bool:
+        """Its worker died; False where the stream itself is suspected and must not be given to the next one."""
+        if self.unanswered:
+            self.deaths.append(now_s)
+        return len(self.deaths) < MOST_DEATHS or self.deaths[-1] - self.deaths[0] < DEATHS_S
 
     def reopened(self) -> Open:
         """What the next worker is told first; what is unanswered comes after it."""

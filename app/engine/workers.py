@@ -27,7 +27,7 @@ from app.engine.messages import (
 from app.engine.process import WorkerProcess
 from app.engine.recalls import Recalls, chunks_kept
 from app.engine.slots import SlotTable
-from app.engine.streams import MOST_DEATHS, EngineStream
+from app.engine.streams import EngineStream
 from app.frames import FrameRing
 from app.metrics import Metrics
 from app.settings import Settings
@@ -98,7 +98,7 @@ class Worker:
         try:
             while True:
                 began_s, self._has_answered = loop.time(), False
-                await self._live()
+                await self._live_guarded()
                 was_useful = self._has_answered or loop.time() - began_s > LONGEST_BACKOFF_S
                 log.error("worker %s on %s: %s", *self.labels, self.reason)
                 self._metrics.worker_restarts.labels(*self.labels).inc()
@@ -106,6 +106,14 @@ class Worker:
                 await asyncio.sleep(pause_s)
         finally:
             self._lose_streams()
+
+    async def _live_guarded(self) -> None:
+        """A fault of ours costs one life, never the worker."""
+        try:
+            await self._live()
+        except Exception:
+            log.exception("worker %s on %s: its life ends by a fault of the server", *self.labels)
+            self.reason, self.has_failed = "it could not be started", True
 
     async def _live(self) -> None:
         """One life, from its start to its end; afterwards `reason` says why it ended."""
@@ -120,14 +128,16 @@ class Worker:
             self._reopen_streams()
             self._report()
             await self._watch(process)
-            self.reason = f"it stopped ({process.how_it_ended()}) and is being restarted"
+            self.reason = "it stopped and is being restarted"
         except (OSError, ValueError, TimeoutError) as error:
             self.reason, self.has_failed = " ".join(str(error).split()) or "it did not start in time", True
         finally:
             self.model, self.process = None, None
-            await process.aclose()
+            await process.silence()
             self._interrupt_streams()
             self._report()
+            await process.aclose()
+            self.reason += f" ({process.how_it_ended()})"
 
     def open(self, options: StreamOptions, refine_deadline_s: float) -> EngineStream | None:
         """A stream in the lowest free slot; None when all are taken."""
@@ -218,12 +228,11 @@ class Worker:
             stream.closed.set()
             if stream.lost:
                 continue
-            stream.deaths += bool(stream.unanswered)
-            if stream.deaths >= MOST_DEATHS:
-                log.error("stream %s is given up: %s workers died over it", stream.number, stream.deaths)
-                self._lose(stream)
-            else:
+            if stream.outlives(asyncio.get_running_loop().time()):
                 stream.messages.put_nowait(Interrupted(stream.number))
+            else:
+                log.error("stream %s is given up: %s workers died over it", stream.number, len(stream.deaths))
+                self._lose(stream)
         if self.streams and self._gives_up is None:
             loop, limit_s = asyncio.get_running_loop(), self._settings.worker_recovery_timeout_s
             self._gives_up = loop.call_later(limit_s, self._lose_streams)

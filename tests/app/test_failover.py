@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import multiprocessing.forkserver
 import os
 import random
 import signal
@@ -12,9 +13,11 @@ from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
+import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from app.engine.streams import MOST_DEATHS
 from app.engine.workers import Worker
 from app.main import create_app
 from tests.app import media
@@ -23,7 +26,7 @@ from tests.app.live_client import LiveClient
 
 pytestmark = pytest.mark.timeout(START_TIMEOUT_S + 120)
 FRAME_S = 0.04
-TIMES = ("seq", "session_id", "server_ts_ms", "latency_ms", "newest_ms", "rev")
+TIMES = ("seq", "session_id", "server_ts_ms", "latency_ms", "rev")
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +78,41 @@ async def kill_at_random(worker: Worker, times: int, rng: random.Random) -> None
     for _ in range(times):
         await until_ready(worker)
         await asyncio.sleep(rng.uniform(0.0, 0.9))
-        assert worker.process is not None
-        killed = worker.process
-        os.kill(killed.process.pid or 0, signal.SIGKILL)
-        async with asyncio.timeout(10):
-            while worker.process is killed:
-                await asyncio.sleep(0.01)
+        await until_some_progress(worker)
+        await kill(worker)
     await until_ready(worker)
+
+
+async def until_some_progress(worker: Worker) -> None:
+    """After two workers that had not the time for one chunk, the third may have it: else the stream is rightly given up."""
+    async with asyncio.timeout(60):
+        while any(len(stream.deaths) >= MOST_DEATHS - 1 for stream in worker.streams.values()):
+            await asyncio.sleep(0.01)
+    assert not any(stream.lost for stream in worker.streams.values())
+
+
+async def kill(worker: Worker) -> None:
+    """And waits until the server has noticed."""
+    killed = worker.process
+    assert killed is not None
+    os.kill(killed.process.pid or 0, signal.SIGKILL)
+    async with asyncio.timeout(10):
+        while worker.process is killed:
+            await asyncio.sleep(0.01)
+
+
+def forkserver() -> psutil.Process:
+    return psutil.Process(multiprocessing.forkserver._forkserver._forkserver_pid)
+
+
+@contextlib.contextmanager
+def no_new_workers() -> Iterator[None]:
+    """The process that workers are forked from is stopped."""
+    forkserver().suspend()
+    try:
+        yield
+    finally:
+        forkserver().resume()
 
 
 async def until_ready(worker: Worker) -> None:
@@ -122,20 +153,20 @@ async def compare(server: RunningServer, kills: int, seed: int) -> tuple[LiveCli
     return calm, troubled
 
 
-async def assert_same(server: RunningServer, kills: int, seed: int) -> None:
-    calm, troubled = await compare(server, kills, seed)
+def assert_alike(calm: LiveClient, troubled: LiveClient) -> int:
+    """The same was said to both, each once and in order; how many final captions."""
     assert calm.errors == troubled.errors == []
     summaries = [client.events[-1]["summary"] for client in (calm, troubled)]
     assert [summary["frames_dropped"] for summary in summaries] == [0, 0]
-    shortest = min(summary["duration_ms"] for summary in summaries) - 400
+    both_saw_ms = min(summary["duration_ms"] for summary in summaries)
     for kind in ("caption", "signing.started", "signing.ended"):
         pair = [told(client, kind) for client in (calm, troubled)]
-        # the two cameras may stop some frames apart: compare what both have seen
-        mine, theirs = ([one for one in all_told if end_of(one) < shortest - 1_500] for all_told in pair)
+        # the two cameras may stop some frames apart, so their last segments differ
+        mine, theirs = ([one for one in said if end_of(one) < both_saw_ms - 1_500] for said in pair)
         assert mine == theirs
     segments = [event["segment_id"] for event in told(troubled, "caption")]
-    assert segments == sorted(set(segments)), "a final caption came twice, or out of order"
-    assert len(segments) >= kills
+    assert segments == list(range(len(segments))), "a final caption is missing, came twice, or out of order"
+    return len(segments)
 
 
 def end_of(event: dict[str, Any]) -> int:
@@ -143,10 +174,67 @@ def end_of(event: dict[str, Any]) -> int:
 
 
 async def test_three_kills_change_no_caption(twins: RunningServer) -> None:
-    await assert_same(twins, 3, seed=1)
+    assert assert_alike(*await compare(twins, 3, seed=1)) >= 3
+
+
+async def test_nothing_is_lost_while_no_worker_comes_for_seconds(twins: RunningServer) -> None:
+    """Far longer than decoded video may wait: what comes queues up as bytes, and is caught up with."""
+    over = asyncio.Event()
+    async with streams_of(twins) as (calm, troubled, worker):
+        sending = [asyncio.create_task(send_live(client, jpegs(3), over)) for client in (calm, troubled)]
+        reading = [asyncio.create_task(read_all(client)) for client in (calm, troubled)]
+        await asyncio.sleep(1.0)
+        with no_new_workers():
+            await kill(worker)
+            await asyncio.sleep(5.0)
+            assert not worker.is_ready
+        await until_ready(worker)
+        await asyncio.sleep(2.0)
+        over.set()
+        await asyncio.gather(*sending)
+        for client in (calm, troubled):
+            await client.say("close")
+        assert await asyncio.wait_for(asyncio.gather(*reading), 60) == [1000, 1000]
+    assert max(status["lag_ms"] for status in troubled.of("status")) > 4_000
+    assert_alike(calm, troubled)
+
+
+async def test_a_stream_whose_worker_does_not_come_back_is_told(twins: RunningServer) -> None:
+    async with streams_of(twins) as (calm, troubled, worker):
+        patient = worker._settings
+        worker._settings = patient.model_copy(update={"worker_recovery_timeout_s": 0.5})
+        await troubled.send(*media.jpeg_messages(16))
+        await troubled.until("signing.started")
+        with no_new_workers():
+            await kill(worker)
+            assert await troubled.until_closed() == 1012
+            await calm.send(*media.jpeg_messages(16))
+            await calm.leave()
+        worker._settings = patient
+        await until_ready(worker)
+    assert troubled.errors == ["worker_lost"]
+    assert troubled.of("error")[0]["retryable"] is True
+    assert any(event["is_final"] for event in calm.of("caption"))
+
+
+async def test_a_stream_that_closes_while_its_worker_is_away_frees_its_slot(twins: RunningServer) -> None:
+    async with streams_of(twins) as (_, troubled, worker):
+        with no_new_workers():
+            await kill(worker)
+            troubled.connection.transport.abort()
+            async with asyncio.timeout(20):
+                while worker.streams:
+                    await asyncio.sleep(0.02)
+            assert worker.table.free == 1
+        await until_ready(worker)
+
+
+async def test_workers_are_forked_from_a_process_with_one_thread(twins: RunningServer) -> None:
+    """Threads do not survive a fork, and what they held stays held."""
+    assert forkserver().num_threads() == 1
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_fifty_kills_change_no_caption(twins: RunningServer) -> None:
-    await assert_same(twins, 50, seed=2)
+    assert assert_alike(*await compare(twins, 50, seed=2)) >= 30

@@ -27,9 +27,10 @@ def one_thread() -> None:
 def translator() -> Translator:
     """Random weights whose router rests on some chunks and signs on others."""
     made = Translator.random(SLOTS, seed=0)
+    head = made.temporal._route.__wrapped__.router.head  # type: ignore[attr-defined]
     with torch.no_grad():
-        made.temporal.router.head.weight.mul_(8.0)
-        made.temporal.router.head.bias.copy_(torch.tensor([0.0, 0.0, 0.4]))
+        head.weight.mul_(8.0)
+        head.bias.copy_(torch.tensor([0.0, 0.0, 0.4]))
     return made
 
 
@@ -86,9 +87,9 @@ def run(streams: list[Stream], chunks: int, dies_at: tuple[int, ...] = (), final
     return made
 
 
-@pytest.mark.parametrize("dies_at", [(0,), (5,), (9, 10), (3, 12, 19), tuple(range(24))])
+@pytest.mark.parametrize("dies_at", [(0, 5, 9, 10), (3, 12), tuple(range(16))])
 def test_a_recalled_stream_tells_the_same(dies_at: tuple[int, ...]) -> None:
-    chunks = 24
+    chunks = 16
     videos = [frames(seed, chunks) for seed in (1, 2)]
     calm = [Stream(slot, video) for slot, video in zip((0, 2), videos, strict=True)]
     troubled = [Stream(slot, video) for slot, video in zip((0, 2), videos, strict=True)]
