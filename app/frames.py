@@ -14,20 +14,29 @@ import tempfile
 import numpy as np
 from numpy.typing import NDArray
 
+from models.canvas import SMALL_HEIGHT, SMALL_WIDTH, shrink
 from models.clock import HEIGHT, WIDTH
 
-FRAME_BYTES = HEIGHT * WIDTH * 3
+FRAME_BYTES = (HEIGHT * WIDTH + SMALL_HEIGHT * SMALL_WIDTH) * 3
 Frame = NDArray[np.uint8]
 
 
 class FrameRing:
-    """`frames` is (capacity, HEIGHT, WIDTH, 3) uint8 RGB, shared by every process that holds the descriptor."""
+    """`frames` (capacity, HEIGHT, WIDTH, 3) and the same shrunk for the locator, `small` (capacity, SMALL_HEIGHT,
+    SMALL_WIDTH, 3): uint8 RGB, shared by every process that holds the descriptor."""
 
     def __init__(self, descriptor: int, capacity: int) -> None:
         self.descriptor, self.capacity = descriptor, capacity
         self._memory = mmap.mmap(descriptor, capacity * FRAME_BYTES)
         flat: NDArray[np.uint8] = np.frombuffer(self._memory, np.uint8)
-        self.frames: Frame = flat.reshape(capacity, HEIGHT, WIDTH, 3)
+        full = capacity * HEIGHT * WIDTH * 3
+        self.frames: Frame = flat[:full].reshape(capacity, HEIGHT, WIDTH, 3)
+        self.small: Frame = flat[full:].reshape(capacity, SMALL_HEIGHT, SMALL_WIDTH, 3)
+
+    def put(self, position: int, canvas: Frame) -> None:
+        """Writes a picture of the canvas's size, once: whoever reads it reads it here."""
+        self.frames[position] = canvas
+        shrink(canvas, into=self.small[position])
 
     @classmethod
     def create(cls, capacity: int) -> FrameRing:
@@ -44,7 +53,7 @@ class FrameRing:
 
     def close(self) -> None:
         """Unmap and close here; other processes keep theirs."""
-        del self.frames
+        del self.frames, self.small
         self._memory.close()
         os.close(self.descriptor)
 

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from models.clock import HEIGHT, WIDTH
 
+SMALL_WIDTH, SMALL_HEIGHT = 160, 120  # the canvas as the locator sees it
+Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float]  # centre_x / width, centre_y / height, side / height
 
 
@@ -67,3 +69,11 @@ def letterbox(frame: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Placement]:
     canvas = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     canvas[place.top : place.top + inner_height, place.left : place.left + inner_width] = resized
     return canvas, place
+
+
+def shrink(frame: Pixels, into: Pixels | None = None) -> Pixels:
+    """A canvas (480, 640, 3) -> (120, 160, 3), each pixel the mean of those it covers; written `into` an array if given."""
+    if frame.shape[:2] == (4 * SMALL_HEIGHT, 4 * SMALL_WIDTH):  # halving twice is four times as fast
+        frame = np.asarray(cv2.resize(frame, (2 * SMALL_WIDTH, 2 * SMALL_HEIGHT), interpolation=cv2.INTER_AREA))
+    small = cv2.resize(frame, (SMALL_WIDTH, SMALL_HEIGHT), dst=into, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8)

@@ -8,15 +8,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.canvas import SMALL_HEIGHT, SMALL_WIDTH, shrink
+
 PARTS = ("right_hand", "left_hand", "face", "mouth")
-SMALL_WIDTH, SMALL_HEIGHT = 160, 120
 STRIDE = 4
 GRID_WIDTH, GRID_HEIGHT = SMALL_WIDTH // STRIDE, SMALL_HEIGHT // STRIDE
 CHANNELS = 4  # a part: heat, x, y, log side
@@ -123,13 +123,6 @@ class Locator(nn.Module):
     def _same(self, one: Box, other: Box) -> bool:
         apart = math.hypot((one[0] - other[0]) * SMALL_WIDTH / SMALL_HEIGHT, one[1] - other[1])
         return apart < self.config.twin_distance * max(one[2], other[2])
-
-
-def shrink(frame: Pixels) -> Pixels:
-    """(480, 640, 3) -> (120, 160, 3), each pixel the mean of those it covers."""
-    if frame.shape[:2] == (4 * SMALL_HEIGHT, 4 * SMALL_WIDTH):  # halving twice is four times as fast
-        frame = np.asarray(cv2.resize(frame, (2 * SMALL_WIDTH, 2 * SMALL_HEIGHT), interpolation=cv2.INTER_AREA))
-    return np.asarray(cv2.resize(frame, (SMALL_WIDTH, SMALL_HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 class PeakLocator(nn.Module):

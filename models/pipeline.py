@@ -93,11 +93,11 @@ class Translator:
         return list(self._slot(slot).routes or [])
 
     @torch.inference_mode()
-    def step(self, frames: Chunks, active: Mask) -> list[list[Update]]:
+    def step(self, frames: Chunks, active: Mask, small: Chunks | None = None) -> list[list[Update]]:
         """One chunk, frames (slots, CHUNK_FRAMES, 480, 640, 3) uint8, for the slots that are `active`; or for each of them
-        its CHUNK_FRAMES frames, wherever they lie."""
+        its CHUNK_FRAMES frames, wherever they lie. `small` are the same frames by `canvas.shrink`, if at hand."""
         begun = time.perf_counter()
-        seen = self.sight.encode(frames, active)
+        seen = self.sight.encode(frames, active, small)
         sighted = time.perf_counter()
         self._last_seen = seen
         updates: list[list[Update]] = [[] for _ in range(self.slots)]

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from models import crops
 from models.backends import Backend
+from models.canvas import SMALL_HEIGHT, SMALL_WIDTH, shrink
 from models.clock import CHUNK_FRAMES
 from models.features import HandEncoder
 from models.layout import HAND, MANUAL, MOUTH
 from models.lips import MouthEncoder
-from models.locate import SMALL_HEIGHT, SMALL_WIDTH, Boxes, BoxSmoother, Locator, PeakLocator, shrink
+from models.locate import Boxes, BoxSmoother, Locator, PeakLocator
 
 Frames = NDArray[np.uint8]
 Chunks = Frames | Mapping[int, Sequence[Frames]]
@@ -58,39 +59,44 @@ class Sight:
         self.smoothers[slot] = BoxSmoother()
         self.previous[slot] = None
 
-    def encode(self, frames: Chunks, active: NDArray[np.bool_]) -> Seen:
+    def encode(self, frames: Chunks, active: NDArray[np.bool_], small: Chunks | None = None) -> Seen:
         """Encodes (S, C, 480, 640, 3) uint8, or each active row's C frames wherever they lie; rows that are not active
-        stay zero and keep their state."""
+        stay zero and keep their state. `small` are the same frames shrunk, where somebody did so already."""
         rows = [int(row) for row in np.flatnonzero(active)]
-        manual = torch.zeros(self.slots, CHUNK_FRAMES, MANUAL)
-        mouth = torch.zeros(self.slots, CHUNK_FRAMES, MOUTH)
+        manual = np.zeros((self.slots, CHUNK_FRAMES, MANUAL), np.float32)
+        mouth = np.zeros((self.slots, CHUNK_FRAMES, MOUTH), np.float32)
         hands = np.zeros((self.slots, CHUNK_FRAMES), bool)
         faces = np.zeros((self.slots, CHUNK_FRAMES), bool)
         if not rows:
-            return Seen(manual, mouth, hands, faces)
+            return Seen(torch.from_numpy(manual), torch.from_numpy(mouth), hands, faces)
         self.frames_encoded += len(rows) * CHUNK_FRAMES
-        found = self._find(np.stack([shrink(frame) for row in rows for frame in frames[row]])).tolist()
+        shrunk = [shrink(frame) for frame in _each(frames, rows)] if small is None else _each(small, rows)
+        found = self._find(np.stack(shrunk)).tolist()
         pieces = Pieces()
         for at, row in enumerate(rows):
             for step in range(CHUNK_FRAMES):
                 boxes = self.smoothers[row](self._boxes(found[at * CHUNK_FRAMES + step]))
-                manual[row, step, 2 * HAND :] = torch.from_numpy(crops.geometry(boxes, self.previous[row]))
+                manual[row, step, 2 * HAND :] = crops.geometry(boxes, self.previous[row])
                 self.previous[row] = boxes
                 hands[row, step] = any(boxes.get(side) is not None for side in SIDES)
                 faces[row, step] = boxes.get("face") is not None
                 pieces.take(frames[row][step], boxes, row, step)
         self._encode_pieces(pieces, manual, mouth)
-        return Seen(manual, mouth, hands, faces)
+        return Seen(torch.from_numpy(manual), torch.from_numpy(mouth), hands, faces)
 
-    def _encode_pieces(self, pieces: Pieces, manual: Tensor, mouth: Tensor) -> None:
+    def _encode_pieces(self, pieces: Pieces, manual: NDArray[np.float32], mouth: NDArray[np.float32]) -> None:
         if pieces.hands:
-            embedded = torch.from_numpy(self._hand(np.stack(pieces.hands)))
-            for (row, step, side), vector in zip(pieces.hand_places, embedded, strict=True):
-                manual[row, step, side * HAND : (side + 1) * HAND] = vector
+            embedded, (rows, steps, sides) = self._hand(np.stack(pieces.hands)), np.array(pieces.hand_places).T
+            for side in range(len(SIDES)):
+                own = sides == side
+                manual[rows[own], steps[own], side * HAND : (side + 1) * HAND] = embedded[own]
         if pieces.mouths:
-            embedded = torch.from_numpy(self._mouth(np.stack(pieces.mouths)))
-            for (row, step), vector in zip(pieces.mouth_places, embedded, strict=True):
-                mouth[row, step] = vector
+            rows, steps = np.array(pieces.mouth_places).T
+            mouth[rows, steps] = self._mouth(np.stack(pieces.mouths))
+
+
+def _each(frames: Chunks, rows: list[int]) -> list[Frames]:
+    return [frame for row in rows for frame in frames[row]]
 
 
 class Pieces:

@@ -100,6 +100,7 @@ class Temporal:
         backend = backend or Backend("torch")
         self.slots, self.device = slots, next(fusion.parameters()).device
         networks = (router, sign, fingerspelling, lips, fusion)
+        self.router = router
         self._encoders = [network.eval().encoder for network in networks]
         self._states = [encoder.new_state(slots, self.device) for encoder in self._encoders]
         self._from_rest = torch.zeros(slots, dtype=torch.int64, device=self.device)

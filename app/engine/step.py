@@ -28,6 +28,7 @@ from app.engine.messages import (
 from app.engine.recalls import Recalls
 from app.engine.refining import RefineRequest
 from app.engine.scheduler import Scheduler
+from app.frames import FrameRing
 from models.clock import CHUNK_FRAMES
 from models.hypothesis import Caption, Hypothesis, Recall, StreamOptions, Token, Update
 
@@ -46,7 +47,7 @@ class Translator(Protocol):
 
     def open(self, slot: int, options: StreamOptions | None = None) -> None: ...
     def close(self, slot: int) -> None: ...
-    def step(self, frames: Frames, active: NDArray[np.bool_]) -> list[list[Update]]: ...
+    def step(self, frames: Frames, active: NDArray[np.bool_], small: Frames | None = None) -> list[list[Update]]: ...
     def finalize(self, slot: int) -> list[Update]: ...
     def last_features(self) -> NDArray[np.float32]: ...
     def numbers(self, slot: int) -> NDArray[np.float64]: ...
@@ -72,7 +73,7 @@ class EngineStep:
     def __init__(
         self,
         translator: Translator,
-        rings: list[NDArray[np.uint8]],
+        rings: list[FrameRing],
         send: Callable[[FromWorker], None],
         refine: Callable[[RefineRequest], None],
         recalls: Recalls | None = None,
@@ -119,8 +120,9 @@ class EngineStep:
         begun_s = time.monotonic()
         active = np.zeros(self._translator.slots, bool)
         active[list(chunks)] = True
-        frames = {slot: [self._rings[slot][at] for at in chunk.positions] for slot, chunk in chunks.items()}
-        updates = self._translator.step(frames, active)
+        frames = {slot: [self._rings[slot].frames[at] for at in chunk.positions] for slot, chunk in chunks.items()}
+        small = {slot: [self._rings[slot].small[at] for at in chunk.positions] for slot, chunk in chunks.items()}
+        updates = self._translator.step(frames, active, small)
         timings_ms = dict(self._translator.timings_ms)
         features = self._translator.last_features()
         for slot, chunk in chunks.items():

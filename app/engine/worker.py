@@ -89,7 +89,7 @@ def engine_of(
     captions = captions_of(translator, config)
     refiner = RefineThread(captions, outlet.send, writes_drafts=config.llm.refines_drafts)
     rings, recalls = memory
-    return EngineStep(translator, [ring.frames for ring in rings], outlet.send, refiner.request, recalls), refiner
+    return EngineStep(translator, rings, outlet.send, refiner.request, recalls), refiner
 
 
 def serve(connection: Connection, engine: EngineStep, refiner: RefineThread) -> None:

@@ -77,7 +77,7 @@ class FrameWriter:
         begun_s = self._since_s if source is None else max(self._since_s, source.received_s)
         decode_ms = (time.monotonic() - begun_s) * 1e3
         position = self._free_position()
-        self._ring.frames[position] = canvas
+        self._ring.put(position, canvas)
         consumed = source.consumed if source else 0
         say(self._control, frame=position, tick=tick, consumed=consumed, decode_ms=round(decode_ms, 3))
         self._since_s = time.monotonic()
