@@ -142,9 +142,21 @@ def memory(
 
 
 @bench.command()
-def limit(seconds: Seconds = 10, checkpoint: Weights = None, device: Device = None, as_json: Json = False) -> None:
+def limit(
+    file: Annotated[Path, typer.Argument(help="A video of signing; the page's sample if not given.")] = SAMPLE,
+    seconds: Seconds = 30, checkpoint: Weights = None, device: Device = None, as_json: Json = False,
+) -> None:  # fmt: skip
     """How near the engine comes to the bare networks in their best batch, on the same frames: `efficiency`."""
-    show_measured("limit", {"seconds": seconds, "checkpoint": checkpoint, "device": device or "cpu"}, as_json)
+    refuse_no_file(file)
+    from app.bench.limit import STREAMS, measured_limit
+    from app.cli_recipes import show
+    from app.settings import load_settings
+
+    chosen = {"checkpoint": str(checkpoint) if checkpoint else None, "device": device, "slots": STREAMS}
+    settings = load_settings(**{name: value for name, value in chosen.items() if value is not None})
+    with said_in_a_sentence():
+        figures = measured_limit(file, seconds, settings)
+    show(f"limit: {file}", figures, as_json)
 
 
 @bench.command()

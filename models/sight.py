@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models import crops
-from models.backends import Backend
+from models.backends import Backend, Network
 from models.canvas import SMALL_HEIGHT, SMALL_WIDTH, shrink
 from models.clock import CHUNK_FRAMES
 from models.features import HandEncoder
@@ -38,6 +39,14 @@ class Seen:
     faces: NDArray[np.bool_]
 
 
+class PictureNetworks(NamedTuple):
+    """What the backend made of the locator (its peaks), the hand and the mouth encoder."""
+
+    find: Network
+    hand: Network
+    mouth: Network
+
+
 class Sight:
     """The eyes of all slots: one locator, one encoder of hands, one of mouths, and each slot's smoothed boxes."""
 
@@ -47,9 +56,11 @@ class Sight:
         backend = backend or Backend("torch")
         self.backend, self.slots = backend, slots
         self._boxes = locator.boxes
-        self._find = backend.network(PeakLocator(locator), np.zeros((1, SMALL_HEIGHT, SMALL_WIDTH, 3), np.uint8))
-        self._hand = backend.network(hand, np.zeros((1, crops.HAND_SIDE, crops.HAND_SIDE, 3), np.uint8))
-        self._mouth = backend.network(mouth, np.zeros((1, crops.MOUTH_SIDE, crops.MOUTH_SIDE), np.uint8))
+        self.networks = PictureNetworks(
+            backend.network(PeakLocator(locator), np.zeros((1, SMALL_HEIGHT, SMALL_WIDTH, 3), np.uint8)),
+            backend.network(hand, np.zeros((1, crops.HAND_SIDE, crops.HAND_SIDE, 3), np.uint8)),
+            backend.network(mouth, np.zeros((1, crops.MOUTH_SIDE, crops.MOUTH_SIDE), np.uint8)),
+        )
         self.smoothers = [BoxSmoother() for _ in range(slots)]
         self.previous: list[Boxes | None] = [None] * slots
         self.frames_encoded = 0
@@ -58,6 +69,10 @@ class Sight:
         """Forgets where the slot's signer was."""
         self.smoothers[slot] = BoxSmoother()
         self.previous[slot] = None
+
+    def find(self, small: Frames) -> list[Boxes]:
+        """Boxes of shrunk frames (N, 120, 160, 3), not smoothed yet."""
+        return [self._boxes(parts) for parts in self.networks.find(small).tolist()]
 
     def encode(self, frames: Chunks, active: NDArray[np.bool_], small: Chunks | None = None) -> Seen:
         """Encodes (S, C, 480, 640, 3) uint8, or each active row's C frames wherever they lie; rows that are not active
@@ -71,11 +86,11 @@ class Sight:
             return Seen(torch.from_numpy(manual), torch.from_numpy(mouth), hands, faces)
         self.frames_encoded += len(rows) * CHUNK_FRAMES
         shrunk = [shrink(frame) for frame in _each(frames, rows)] if small is None else _each(small, rows)
-        found = self._find(np.stack(shrunk)).tolist()
+        found = self.find(np.stack(shrunk))
         pieces = Pieces()
         for at, row in enumerate(rows):
             for step in range(CHUNK_FRAMES):
-                boxes = self.smoothers[row](self._boxes(found[at * CHUNK_FRAMES + step]))
+                boxes = self.smoothers[row](found[at * CHUNK_FRAMES + step])
                 manual[row, step, 2 * HAND :] = crops.geometry(boxes, self.previous[row])
                 self.previous[row] = boxes
                 hands[row, step] = any(boxes.get(side) is not None for side in SIDES)
@@ -86,13 +101,13 @@ class Sight:
 
     def _encode_pieces(self, pieces: Pieces, manual: NDArray[np.float32], mouth: NDArray[np.float32]) -> None:
         if pieces.hands:
-            embedded, (rows, steps, sides) = self._hand(np.stack(pieces.hands)), np.array(pieces.hand_places).T
+            embedded, (rows, steps, sides) = self.networks.hand(np.stack(pieces.hands)), np.array(pieces.hand_places).T
             for side in range(len(SIDES)):
                 own = sides == side
                 manual[rows[own], steps[own], side * HAND : (side + 1) * HAND] = embedded[own]
         if pieces.mouths:
             rows, steps = np.array(pieces.mouth_places).T
-            mouth[rows, steps] = self._mouth(np.stack(pieces.mouths))
+            mouth[rows, steps] = self.networks.mouth(np.stack(pieces.mouths))
 
 
 def _each(frames: Chunks, rows: list[int]) -> list[Frames]:

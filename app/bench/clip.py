@@ -15,8 +15,10 @@ from typing import Any
 import av
 
 from app.client_media import ENCODER_OPTIONS, MediaError, decoded_frames, even
+from app.frames import Frame
 from app.ingest.pace import Pacer
 from app.protocol import KEY, MEDIA_HEADER, VIDEO
+from models.canvas import letterbox
 from models.clock import FRAME_RATE_HZ, STEP_MS
 
 START = {"type": "session.start", "media": "packets", "codec": "h264"}
@@ -67,6 +69,12 @@ def at_frame_rate(file: Path) -> Iterator[Any]:
             yield picture if previous is None else previous
         yield picture
         previous = picture
+
+
+def canvases(file: Path, seconds: float = 10.0) -> list[Frame]:
+    """The file's first seconds as the engine gets them, (480, 640, 3) each; MediaError where it cannot be read."""
+    pictures = islice(at_frame_rate(file), round(seconds * FRAME_RATE_HZ))
+    return [letterbox(picture.to_ndarray(format="rgb24"))[0] for picture in pictures]
 
 
 def encoded(pictures: Iterator[Any]) -> Iterator[EncodedFrame]:

@@ -1,0 +1,90 @@
+"""What the machine could do at most: the bare networks on prepared inputs, in their best batch, on all its cores.
+
+No frame is cut, no box smoothed, nothing searched or said: what remains is the arithmetic that every frame needs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models import crops
+from models.backends import Backend
+from models.bundle import translator
+from models.canvas import shrink
+from models.clock import CHUNK_FRAMES
+from models.layout import MANUAL, MOUTH
+from models.locate import BoxSmoother
+from models.pipeline import Translator
+
+CHUNKS = (2, 4, 8)
+"""Chunks in a batch that are tried."""
+TRIAL_S = 1.0
+
+Frames = Sequence[NDArray[np.uint8]]
+
+
+class BareNetworks:
+    """The networks of `checkpoint` on batches made of `frames` (480, 640, 3), one copy a core, each on one thread."""
+
+    def __init__(self, checkpoint: Path, frames: Frames, device: str, cores: int) -> None:
+        backend = Backend("auto", device, threads=1)
+        lanes = range(cores if device == "cpu" else 1)
+        self._lanes = [Lane(translator(checkpoint, device, max(CHUNKS), backend=backend), frames) for _ in lanes]
+        self.chunks = max(CHUNKS, key=lambda chunks: self.frames_per_s(TRIAL_S, chunks))
+
+    def frames_per_s(self, seconds: float, chunks: int | None = None) -> float:
+        """All lanes side by side for so long."""
+        before, size = torch.get_num_threads(), chunks or self.chunks
+        torch.set_num_threads(1)
+        begun, done = time.perf_counter(), [0] * len(self._lanes)
+
+        def work(index: int) -> None:
+            while time.perf_counter() - begun < seconds:
+                done[index] += self._lanes[index].run(size)
+
+        threads = [threading.Thread(target=work, args=(index,)) for index in range(len(self._lanes))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        torch.set_num_threads(before)
+        return sum(done) / (time.perf_counter() - begun)
+
+
+class Lane:
+    """One copy of the networks and the inputs that they are given again and again."""
+
+    def __init__(self, translator: Translator, frames: Frames) -> None:
+        self._sight, self._temporal = translator.sight, translator.temporal
+        most = max(CHUNKS) * CHUNK_FRAMES
+        frames = [frames[index % len(frames)] for index in range(most)]
+        self._small = np.stack([shrink(frame) for frame in frames])
+        smoother = BoxSmoother()
+        boxes = [smoother(found) for found in self._sight.find(self._small)]
+        pairs = list(zip(frames, boxes, strict=True))
+        self._hands = [
+            [crops.hand(frame, box, left=side == "left_hand") for side in crops.HANDS if (box := found[side])]
+            for frame, found in pairs
+        ]
+        self._mouths = [[crops.mouth(frame, box)] if (box := found["mouth"]) else [] for frame, found in pairs]
+        rng = torch.Generator().manual_seed(0)
+        self._manual = torch.randn(max(CHUNKS), CHUNK_FRAMES, MANUAL, generator=rng)
+        self._mouth = torch.randn(max(CHUNKS), CHUNK_FRAMES, MOUTH, generator=rng)
+
+    def run(self, chunks: int) -> int:
+        """One batch of so many chunks; returns its frames."""
+        count = chunks * CHUNK_FRAMES
+        hands = [hand for found in self._hands[:count] for hand in found]
+        mouths = [mouth for found in self._mouths[:count] for mouth in found]
+        self._sight.networks.find(self._small[:count])
+        self._sight.networks.hand(np.array(hands, np.uint8).reshape(-1, crops.HAND_SIDE, crops.HAND_SIDE, 3))
+        self._sight.networks.mouth(np.array(mouths, np.uint8).reshape(-1, crops.MOUTH_SIDE, crops.MOUTH_SIDE))
+        self._temporal.step(self._manual, self._mouth, np.arange(max(CHUNKS)) < chunks)
+        return count
