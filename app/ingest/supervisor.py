@@ -62,7 +62,7 @@ class Decoder:
         self._reader: asyncio.StreamReader | None = None
         self._control_writer: asyncio.StreamWriter | None = None
         self._media_writer: asyncio.StreamWriter | None = None
-        self._closed = False
+        self._closed = self._holds = False
         self._fed = self._idle_at = self._granted = self._lines = 0
         self._media_name = ""
 
@@ -102,6 +102,7 @@ class Decoder:
         """Passes on bytes of the stream; waits while the decoder is behind. A dead decoder is told by `events`."""
         assert self._media_writer is not None, "begin() comes first"
         self._fed += len(data)
+        self._let_go(self._media_writer.transport)
         self._media_writer.write(data)
         limit_s, is_drained = self._settings.decoder_stall_timeout_s, False
         while not is_drained:
@@ -117,9 +118,15 @@ class Decoder:
                 return
 
     def hold(self, holds: bool) -> None:
-        """While it holds, `feed` waits only when HELD_BYTES wait already."""
-        if self._media_writer is not None and not self._media_writer.is_closing():
-            self._media_writer.transport.set_write_buffer_limits(high=HELD_BYTES if holds else None)
+        """While it holds, `feed` waits only when HELD_BYTES wait already; and so until what waits has been taken."""
+        self._holds = holds
+        if holds and self._media_writer is not None and not self._media_writer.is_closing():
+            self._media_writer.transport.set_write_buffer_limits(high=HELD_BYTES)
+
+    def _let_go(self, transport: asyncio.WriteTransport) -> None:
+        """Back to the usual limit, once that would not make `feed` wait for what came long ago: pings wait with it."""
+        if not self._holds and transport.get_write_buffer_size() == 0:
+            transport.set_write_buffer_limits()
 
     @property
     def fed(self) -> int:

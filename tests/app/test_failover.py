@@ -79,6 +79,7 @@ async def kill_at_random(worker: Worker, times: int, rng: random.Random) -> None
         await until_ready(worker)
         await asyncio.sleep(rng.uniform(0.0, 0.9))
         await until_some_progress(worker)
+        assert worker.streams, "the stream ended before its time"
         await kill(worker)
     await until_ready(worker)
 
@@ -143,8 +144,11 @@ async def compare(server: RunningServer, kills: int, seed: int) -> tuple[LiveCli
     async with streams_of(server) as (calm, troubled, worker):
         sending = [asyncio.create_task(send_live(client, jpegs(seed), over)) for client in (calm, troubled)]
         reading = [asyncio.create_task(read_all(client)) for client in (calm, troubled)]
-        await kill_at_random(worker, kills, random.Random(seed))
-        over.set()
+        try:
+            await kill_at_random(worker, kills, random.Random(seed))
+        finally:
+            over.set()
+            print(*(client.events[-3:] for client in (calm, troubled)), sep="\n")  # shown where the test fails
         await asyncio.gather(*sending)
         for client in (calm, troubled):
             await client.say("close")
