@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from app.protocol import CaptionEvent, CaptionWord, Event, Gate, Latency, Route, SigningEnded, SigningStarted
 from models.hypothesis import Caption, Hypothesis, Update
@@ -52,12 +52,27 @@ class Measured:
         return Heard(self.newest_ms, latency)
 
 
+class WrittenDraft(Protocol):
+    """What the language model made of a running segment (`engine.messages.RefinedDraft`)."""
+
+    @property
+    def segment_id(self) -> int: ...
+    @property
+    def hypothesis(self) -> Hypothesis: ...
+    @property
+    def caption(self) -> Caption: ...
+    @property
+    def llm_ms(self) -> float: ...
+
+
 @dataclass
 class Segment:
     """A segment that has no final caption yet."""
 
     rev: int = 0
     text: str = ""
+    """Of the newest draft by the tokens alone."""
+    newest: Hypothesis | None = None
     ended: Hypothesis | None = None
     draft: Caption | None = None
     """The ended segment's words before the language model."""
@@ -109,6 +124,18 @@ class CaptionBook:
         )  # fmt: skip
         return self._sealed(event)
 
+    def redraft(self, written: WrittenDraft, now_s: float) -> list[Event]:
+        """The language model's sentence of a running segment; nothing where the segment has gone on or ended since."""
+        segment = self.open.get(written.segment_id)
+        if segment is None or segment.ended is not None or segment.measured is None or segment.newest is None:
+            return []
+        words, now = ([token.text for token in one.tokens] for one in (written.hypothesis, segment.newest))
+        if not self.choices.interim or words != now or written.caption.text == segment.text:
+            return []
+        segment.rev += 1
+        heard = segment.measured.heard(now_s, written.llm_ms)
+        return [self._event(written.segment_id, segment.rev, written.caption, written.hypothesis, "draft", heard)]
+
     def waiting(self) -> list[int]:
         """Ended segments without a final caption."""
         return [number for number, segment in self.open.items() if segment.ended is not None]
@@ -124,7 +151,7 @@ class CaptionBook:
         hypothesis = update.hypothesis
         if hypothesis is None or draft is None or draft.text == segment.text:
             return []
-        segment.rev, segment.text = segment.rev + 1, draft.text
+        segment.rev, segment.text, segment.newest = segment.rev + 1, draft.text, hypothesis
         return [self._event(update.segment_id, segment.rev, draft, hypothesis, "draft", heard)]
 
     @staticmethod

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from app.captions import CaptionBook, Choices, Measured
-from app.engine.messages import Finalized, Interrupted, Lost, Recovered, Refined, Stepped, Told, ToStream
+from app.engine.messages import Finalized, Interrupted, Lost, Recovered, Refined, RefinedDraft, Stepped, Told, ToStream
 from app.engine.streams import EngineStream
 from app.errors import ServiceError, failure
 from app.ingest.frame_buffer import IN_FLIGHT_CHUNKS, FrameBuffer, WaitingFrame
@@ -207,6 +207,9 @@ class Session:
             self._tell(message.told)
         elif isinstance(message, Refined):
             self._finish(message)
+        elif isinstance(message, RefinedDraft):
+            for event in self._book.redraft(message, time.monotonic()):
+                self._say(event)
         elif isinstance(message, Interrupted):
             self._hold_frames()
         elif isinstance(message, Recovered):

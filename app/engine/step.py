@@ -26,7 +26,7 @@ from app.engine.messages import (
     Told,
 )
 from app.engine.recalls import Recalls
-from app.engine.refining import RefineRequest
+from app.engine.refine_queue import RefineRequest
 from app.engine.scheduler import Scheduler
 from app.frames import FrameRing
 from models.clock import CHUNK_FRAMES
@@ -179,22 +179,26 @@ class EngineStep:
         told = Told(update, self._translator.draft(hypothesis, stream.vocabulary))
         if update.kind == "ended":
             stream.told_tokens = ()
-            self._request_refinement(stream, update.segment_id, hypothesis, told.draft)
+        self._request_refinement(stream, update, hypothesis, told.draft)
         return told
 
-    def _request_refinement(self, stream: Stream, segment: int, hypothesis: Hypothesis, draft: Caption | None) -> None:
+    def _request_refinement(
+        self, stream: Stream, update: Update, hypothesis: Hypothesis, draft: Caption | None
+    ) -> None:
+        """Asks for the sentence of an ended segment, or of a running one (which only spare time is spent on, if any)."""
         if hypothesis.tokens and draft is not None and stream.opened.refine_deadline_s > 0:
             deadline_s = time.monotonic() + stream.opened.refine_deadline_s
             self._refine(
                 RefineRequest(
                     stream.opened.stream,
-                    segment,
+                    update.segment_id,
                     hypothesis,
                     stream.vocabulary,
                     draft.text,
                     deadline_s,
                     stream.opened.options.adapter,
-                )  # fmt: skip
+                    is_final=update.kind == "ended",
+                )
             )
 
     def _refine_again(self, stream: Stream, message: Refine) -> None:

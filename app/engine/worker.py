@@ -20,7 +20,7 @@ import numpy as np
 from app.engine.messages import FromWorker, Open, Ready, Shutdown, StartFailed, WorkerConfig
 from app.engine.recalls import Recalls
 from app.engine.refining import RefineThread
-from app.engine.remote_sentences import RemoteSentences
+from app.engine.remote_sentences import RemoteSentences, remote_adapters
 from app.engine.step import EngineStep
 from app.frames import FrameRing
 from models import names
@@ -119,13 +119,15 @@ def load_translator(config: WorkerConfig) -> Translator:
     import torch
 
     from models.backends import Backend
+    from models.bundle import translator
     from models.pipeline import Translator
 
     torch.set_num_threads(config.torch_threads)
     if config.checkpoint.startswith(RANDOM):
         return Translator.random(config.slots, int(config.checkpoint.removeprefix(RANDOM)))
     backend = Backend(config.backend, config.device, config.torch_threads)
-    return Translator.load(Path(config.checkpoint), config.device, config.slots, backend)
+    precision = config.llm.precision if config.llm.url is None else None
+    return translator(Path(config.checkpoint), config.device, config.slots, backend=backend, precision=precision)
 
 
 def warm_up(translator: Translator) -> None:
@@ -139,6 +141,11 @@ def warm_up(translator: Translator) -> None:
     translator.draft(hypothesis)
     if translator.speaker.refiner is not None:
         translator.refine([hypothesis])
+
+
+def adapters_of(checkpoint: Path) -> list[str]:
+    """Names of the adapters that come with a checkpoint."""
+    return sorted(card.parent.name for card in (checkpoint / "adapters").glob("*/adapter_config.json"))
 
 
 def describe(config: WorkerConfig) -> dict[str, str | int | float | bool | list[str] | None]:
@@ -157,4 +164,5 @@ def describe(config: WorkerConfig) -> dict[str, str | int | float | bool | list[
     card = Path(config.checkpoint) / "model.json"
     if not is_random and card.is_file():
         about.update(json.loads(card.read_text(encoding="utf-8")))
+    about["adapters"] = remote_adapters(config.llm) if config.llm.url else adapters_of(Path(config.checkpoint))
     return about
