@@ -152,8 +152,10 @@ def limit(
     from app.cli_recipes import show
     from app.settings import load_settings
 
-    chosen = {"checkpoint": str(checkpoint) if checkpoint else None, "device": device, "slots": STREAMS}
-    settings = load_settings(**{name: value for name, value in chosen.items() if value is not None})
+    chosen: dict[str, Any] = {"slots": STREAMS}
+    chosen |= {"checkpoint": str(checkpoint)} if checkpoint else {}
+    chosen |= {"device": device} if device else {}
+    settings = load_settings(**chosen)
     with said_in_a_sentence():
         figures = measured_limit(file, seconds, settings)
     show(f"limit: {file}", figures, as_json)

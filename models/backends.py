@@ -7,6 +7,7 @@ a few fixed sizes, so that every shape is prepared once, before the first stream
 from __future__ import annotations
 
 import importlib.util
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -126,6 +127,7 @@ def _openvino(module: nn.Module, example: Pictures, backend: Backend) -> Network
 
 def _request(module: nn.Module, example: Pictures, backend: Backend) -> Any:
     """A compiled model's request for pictures like the example, any number of them."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # else it reports its use to Intel
     import openvino
 
     with warnings.catch_warnings(), torch.no_grad():

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.canvas import letterbox, placement
+from models.canvas import SMALL_HEIGHT, SMALL_WIDTH, letterbox, placement
 from models.evaluation.lips import by_locator
-from models.locate import PARTS, SMALL_HEIGHT, SMALL_WIDTH, Boxes, Locator
+from models.locate import PARTS, Boxes, Locator
 from models.training.boxes import TEACHER, as_rows, labelled_frames, on_canvas
 from models.training.grid import FaceTrack, GridClip, grid_clips, read_frames, teacher_tracks
 from models.training.splits import is_held_out_video

@@ -46,8 +46,8 @@ def write_ring(ring: Tensor, fresh: Tensor, seen: Tensor, active: Tensor) -> Non
     """Puts a chunk's keys and values `fresh` (slots, ..., steps, channels) in the place of the oldest chunk of `ring`
     (slots, ..., chunks, steps, channels), in place, for the active slots only."""
     slots, place = torch.arange(len(ring), device=ring.device), seen % ring.shape[-3]
-    at = (slots, *[slice(None)] * (ring.dim() - 4), place)
-    ring[at] = torch.where(rows(active, fresh), fresh, ring[at])
+    chunks = ring.movedim(-3, 1)  # a view: (slots, chunks, ...)
+    chunks[slots, place] = torch.where(rows(active, fresh), fresh, chunks[slots, place])
 
 
 @dataclass
@@ -86,7 +86,8 @@ class ChunkedAttention(nn.Module):
 
     def _heads(self, queries: Tensor, source: Tensor, turn: Rotation) -> tuple[Tensor, Tensor, Tensor]:
         """Rotated queries, rotated keys, values: each (batch, heads, steps, channels)."""
-        all_three: Tensor = self._projected(queries, source).unflatten(2, (3, self.heads, self.dim // self.heads))
+        projected = self._projected(queries, source)
+        all_three = projected.view(*projected.shape[:2], 3, self.heads, self.dim // self.heads)
         rotated = rotate(all_three[:, :, :2].permute(2, 0, 3, 1, 4), turn)
         return rotated[0], rotated[1], all_three[:, :, 2].transpose(1, 2)
 

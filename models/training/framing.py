@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.locate import SMALL_HEIGHT, SMALL_WIDTH
+from models.canvas import SMALL_HEIGHT, SMALL_WIDTH
 
 Pixels = NDArray[np.uint8]
 Rows = NDArray[np.float32]

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.locate import GRID_HEIGHT, GRID_WIDTH, PARTS, SMALL_HEIGHT, SMALL_WIDTH, Locator, LocatorConfig
+from models.canvas import SMALL_HEIGHT, SMALL_WIDTH
+from models.locate import GRID_HEIGHT, GRID_WIDTH, PARTS, Locator, LocatorConfig
 from models.training.boxes import Pool, grid_pool, how2sign_pool, webcam_pool
 from models.training.framing import Framing, reframe, relight_frame
 from models.training.loop import RUNS, Run, Schedule, best_device, device_of, learn, moved

@@ -50,8 +50,10 @@ class Schedule:
     clip_norm: float = 1.0
     average_decay: float = 0.998
     half: bool = True  # bfloat16 on a GPU; for small networks the casts cost more than they save
+    half_on_cpu: bool = False
     log_every_s: float = 20.0
     save_every_s: float = 60.0
+    clock: Callable[[], float] = time.monotonic  # what counts as spent; time.process_time for comparisons
 
     def __post_init__(self) -> None:
         if self.minutes <= 0:
@@ -148,11 +150,11 @@ def learn(
     means: dict[str, Tensor | float] = {}
     logged_s = saved_s = run.spent_s
     while run.spent_s < 60 * schedule.minutes:
-        started = time.monotonic()
+        started = schedule.clock()
         figures = _advance(run, schedule, next(batches), loss)
         for key, value in figures.items():
             means[key] = value if key not in means else 0.95 * means[key] + 0.05 * value
-        run.spent_s += time.monotonic() - started
+        run.spent_s += schedule.clock() - started
         if run.spent_s - logged_s > schedule.log_every_s:
             logged_s = run.spent_s
             shown = " ".join(f"{key} {float(value):.4f}" for key, value in means.items())
@@ -170,7 +172,8 @@ def _advance(run: Run, schedule: Schedule, batch: Any, loss: Loss) -> dict[str, 
     for group in run.optimizer.param_groups:
         group["lr"] = schedule.rate(run.spent_s / 60)
     run.optimizer.param_groups[0]["weight_decay"] = schedule.weight_decay
-    with torch.autocast(run.device.type, torch.bfloat16, enabled=schedule.half and run.device.type == "cuda"):
+    half = schedule.half if run.device.type == "cuda" else schedule.half_on_cpu
+    with torch.autocast(run.device.type, torch.bfloat16, enabled=half):
         value, figures = loss(run.module, batch)
     if run.steps % CHECK_EVERY == 0 and not torch.isfinite(value):
         raise ValueError(f"{run.name}: the loss became {value.item()} at step {run.steps}; lower the learning rate")

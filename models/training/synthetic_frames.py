@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.locate import PARTS, SMALL_HEIGHT, SMALL_WIDTH
+from models.canvas import SMALL_HEIGHT, SMALL_WIDTH
+from models.locate import PARTS
 from models.synthetic import corpus
 from models.synthetic.renderer import Renderer
 from models.training.boxes import Pool, as_rows

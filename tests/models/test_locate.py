@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.canvas import shrink
 from models.locate import (
     GRID_HEIGHT,
     GRID_WIDTH,
@@ -13,7 +14,6 @@ from models.locate import (
     Locator,
     LocatorConfig,
     peaks,
-    shrink,
     signer_visible,
 )
 
