@@ -1,0 +1,105 @@
+"""Backends: batches of any size give what the module gives, folded, padded, by torch and by OpenVINO."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models.backends import SIZES, Backend, Sized, has_openvino
+from models.canvas import SMALL_HEIGHT, SMALL_WIDTH
+from models.features import HandEncoder, HandEncoderConfig
+from models.folding import folded
+from models.lips import MouthEncoder, MouthEncoderConfig
+from models.locate import Locator, LocatorConfig, PeakLocator
+
+RNG = np.random.default_rng(0)
+needs_openvino = pytest.mark.skipif(not has_openvino(), reason="the extra `fast` is not installed")
+
+
+def with_statistics(module: nn.Module) -> nn.Module:
+    """As after training: no batch norm is the identity."""
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            assert part.running_mean is not None and part.running_var is not None
+            part.running_mean.normal_()
+            part.running_var.uniform_(0.5, 2.0)
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+            nn.init.normal_(part.bias)
+    return module.eval()
+
+
+def networks() -> list[tuple[nn.Module, np.ndarray]]:
+    torch.manual_seed(0)
+    locator = Locator(LocatorConfig(stem=8, channels=(8, 8, 8, 8)))
+    hand = HandEncoder(HandEncoderConfig(stem=8, channels=(8, 16), blocks=(1, 2)))
+    mouth = MouthEncoder(MouthEncoderConfig(stem=4, channels=(4, 8), blocks=(1, 1)))
+    shapes = ((SMALL_HEIGHT, SMALL_WIDTH, 3), (64, 64, 3), (40, 40))
+    return [
+        (with_statistics(module), RNG.integers(0, 256, (11, *shape), np.uint8))
+        for module, shape in zip((PeakLocator(locator), hand, mouth), shapes, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("index", range(3))
+@torch.no_grad()
+def test_folded_is_the_same_without_a_norm(index: int) -> None:
+    module, pictures = networks()[index]
+    other = folded(module)
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in other.modules())
+    assert any(isinstance(part, nn.BatchNorm2d) for part in module.modules()), "the original is left alone"
+    torch.testing.assert_close(
+        other(torch.from_numpy(pictures)), module(torch.from_numpy(pictures)), atol=1e-4, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("index", range(3))
+@pytest.mark.parametrize(
+    "backend",
+    [Backend("torch"), pytest.param(Backend("auto", precision="f32"), marks=needs_openvino)],
+    ids=["torch", "openvino"],
+)
+def test_a_backend_gives_what_the_module_gives(index: int, backend: Backend) -> None:
+    module, pictures = networks()[index]
+    with torch.no_grad():
+        expected = module(torch.from_numpy(pictures)).numpy()
+    found = backend.network(module, pictures[:1])(pictures)
+    np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("count", [0, 1, 8, 9, SIZES[-1], SIZES[-1] + 1, 3 * SIZES[-1]])
+def test_any_number_of_pictures_is_cut_and_padded_to_prepared_sizes(count: int) -> None:
+    sizes: list[int] = []
+
+    def run(pictures: np.ndarray) -> np.ndarray:
+        sizes.append(len(pictures))
+        return pictures.astype(np.float32).sum((1, 2))[:, None]
+
+    sized = Sized(run, np.zeros((1, 2, 2), np.uint8))
+    assert sizes == list(SIZES), "every size runs once beforehand"
+    pictures = RNG.integers(0, 256, (count, 2, 2), np.uint8)
+    np.testing.assert_array_equal(sized(pictures), pictures.astype(np.float32).sum((1, 2))[:, None].reshape(count, 1))
+    assert set(sizes) == set(SIZES)
+
+
+@needs_openvino
+def test_openvino_in_bfloat16_is_near_and_reports_nothing_to_anybody() -> None:
+    module, pictures = networks()[1]
+    with torch.no_grad():
+        expected = module(torch.from_numpy(pictures)).numpy()
+    found = Backend("openvino").network(module, pictures[:1])(pictures)
+    assert np.linalg.norm(found - expected) < 0.05 * np.linalg.norm(expected)
+    assert sys.modules["openvino_telemetry"] is None
+
+
+def test_what_cannot_be_is_said() -> None:
+    with pytest.raises(ValueError, match="one of auto, torch, openvino, got 'tensorrt'"):
+        Backend("tensorrt")  # type: ignore[arg-type]
+
+
+@needs_openvino
+def test_openvino_is_for_the_cpu() -> None:
+    with pytest.raises(ValueError, match="got device 'cuda': choose torch"):
+        Backend("openvino", "cuda")
+    assert Backend("auto", "cuda").chosen == "torch"
