@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from models.canvas import shrink
-from models.evaluation import backends, over_time, pictures, ways
+from models.evaluation import backends, over_time, pictures, together, ways
 from models.evaluation.networks import Networks
 from models.evaluation.rounds import in_turns
 
@@ -64,6 +64,10 @@ def test_the_report_holds_every_way_or_says_what_is_absent(networks: Networks, t
     assert report["hand"]["torch_folded_fp32"]["letters_agree"] == 1
     assert report["locator"]["torch_folded_fp32"]["centres_apart_px"] < 0.1
     assert report["locator"]["torch_folded_fp32"]["found_agree"] == 1
+    for mix, figures in report["together"].items():
+        assert 0 < figures["probabilities_apart"] < 1, mix
+        assert figures["tokens_changed"] >= 0
+    assert set(report["together"]) == {mix for mix, parts in together.MIXES.items() if all(map(installed, parts))}
     assert set(report["over_time"]["fp32"]) == {"1_streams", "4_streams", "12_streams"}
     assert 0 < report["over_time"]["bf16"]["probabilities_apart"] < 0.2
 
@@ -80,7 +84,7 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, network
     assert figures["openvino_bf16"] == {"absent": "not installed: openvino"}
     assert "onnx" in figures["openvino_int8"]["absent"] and "openvino" in figures["openvino_int8"]["absent"]
     assert figures["onnxruntime_int8"]["absent"].startswith("not installed: onnx")
-    assert backends.best(figures).startswith("torch")
+    assert backends.best(figures, 0.05).startswith("torch")
     assert set(figures["torch_fp32"]) == {"relative_error", "ms_cpu", "ms_wall"}
 
 
@@ -124,7 +128,17 @@ def test_the_best_is_the_cheapest_faithful_one() -> None:
         "slow": {"relative_error": 0.0, "ms_cpu": 3.0}, "quick": {"relative_error": 0.04, "ms_cpu": 1.0},
         "wrong": {"relative_error": 0.4, "ms_cpu": 0.1}, "gone": {"absent": "not installed: it"},
     }  # fmt: skip
-    assert backends.best(rows) == "quick"
+    assert backends.best(rows, 0.05) == "quick"
+    assert backends.best(rows, 0.01) == "slow"
+
+
+def test_tokens_and_posteriors_are_compared() -> None:
+    truth = np.eye(3, dtype=np.float32)[[0, 1, 1, 0, 2, 2]]
+    answer = np.eye(3, dtype=np.float32)[[0, 1, 1, 0, 0, 0]]
+    assert together.tokens(truth) == [1, 2]
+    assert together.compared(truth, truth) == {"probabilities_apart": 0, "tokens_changed": 0, "tokens": 2}
+    found = together.compared(answer, truth)
+    assert found == {"probabilities_apart": pytest.approx(2 / 6), "tokens_changed": 1, "tokens": 2}
 
 
 def test_few_pictures_fill_a_batch_and_many_are_thinned_evenly() -> None:
