@@ -47,8 +47,10 @@ class StreamState:
 def _reset(value: Any, mask: Tensor) -> None:
     if isinstance(value, StreamState):
         value.reset(mask)
+    elif isinstance(value, Tensor) and value.device.type == "cpu":
+        value[mask] = 0  # touches the masked slots alone
     elif isinstance(value, Tensor):
-        value.masked_fill_(rows(mask, value), 0)
+        value.masked_fill_(rows(mask, value), 0)  # needs no word from the device
     else:
         assert isinstance(value, list), type(value)
         for item in value:
