@@ -49,11 +49,40 @@ class SupervisorGone(Exception):
     """The other end of the control socket is closed."""
 
 
+class Lines:
+    """What is said to the supervisor, several lines in one go where they come close together."""
+
+    MOST = 4
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._waiting: list[bytes] = []
+
+    def add(self, **line: Any) -> None:
+        """Says the line soon: with the ones after it, at the latest before this process waits for anything."""
+        self._waiting.append(json.dumps(line).encode() + b"\n")
+        if len(self._waiting) >= self.MOST:
+            self.flush()
+
+    def say(self, **line: Any) -> None:
+        """Says the line, and what waits, now."""
+        self.add(**line)
+        self.flush()
+
+    def flush(self) -> None:
+        """Raises SupervisorGone where nobody listens."""
+        lines, self._waiting = b"".join(self._waiting), []
+        try:
+            self._control.sendall(lines)
+        except OSError as error:
+            raise SupervisorGone from error
+
+
 class FrameWriter:
     """Puts pictures on the canvas and the clock, and into free positions of the ring."""
 
-    def __init__(self, control: socket.socket, ring: FrameRing, free: tuple[int, ...]) -> None:
-        self._control, self._ring, self._free = control, ring, deque(free)
+    def __init__(self, control: socket.socket, lines: Lines, ring: FrameRing, free: tuple[int, ...]) -> None:
+        self._control, self._lines, self._ring, self._free = control, lines, ring, deque(free)
         self._previous: Frame | None = None
         self._since_s = time.monotonic()
 
@@ -79,11 +108,12 @@ class FrameWriter:
         position = self._free_position()
         self._ring.put(position, canvas)
         consumed = source.consumed if source else 0
-        say(self._control, frame=position, tick=tick, consumed=consumed, decode_ms=round(decode_ms, 3))
+        self._lines.add(frame=position, tick=tick, consumed=consumed, decode_ms=round(decode_ms, 3))
         self._since_s = time.monotonic()
 
     def _free_position(self) -> int:
         while not self._free:
+            self._lines.flush()
             freed = self._control.recv(256)
             if not freed:
                 raise SupervisorGone
@@ -91,29 +121,23 @@ class FrameWriter:
         return self._free.popleft()
 
 
-def say(control: socket.socket, **line: Any) -> None:
-    try:
-        control.sendall(json.dumps(line).encode() + b"\n")
-    except OSError as error:
-        raise SupervisorGone from error
-
-
 def main(control: socket.socket, media: socket.socket) -> None:
     """Entry point of the process; returns when its one job is done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to handle
     cv2.setNumThreads(1)
+    lines = Lines(control)
     try:
-        say(control, ready=True)
+        lines.say(ready=True)
         job, descriptors = _receive_job(control)
         _limit_memory(job.memory_mb)
         try:
-            _decode(job, descriptors, control, media)
-            say(control, end=True)
+            _decode(job, descriptors, (control, lines), media)
+            lines.say(end=True)
         except ServiceError as error:
-            say(control, error=error.code, message=error.message)
+            lines.say(error=error.code, message=error.message)
         except MemoryError:
             crash = failure("decoder_crashed", got=f"it needs more than {job.memory_mb} MiB")
-            say(control, error=crash.code, message=crash.message)
+            lines.say(error=crash.code, message=crash.message)
     except SupervisorGone:
         return
 
@@ -132,13 +156,13 @@ def _limit_memory(memory_mb: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _decode(job: Job, descriptors: list[int], control: socket.socket, media: socket.socket) -> None:
-    writer = FrameWriter(control, FrameRing(descriptors[0], job.capacity), job.free)
+def _decode(job: Job, descriptors: list[int], server: tuple[socket.socket, Lines], media: socket.socket) -> None:
+    writer, lines = FrameWriter(*server, FrameRing(descriptors[0], job.capacity), job.free), server[1]
     if job.media == "file":
         with os.fdopen(descriptors[1], "rb") as file:
             written = writer.write(decode.file_container(file, job.max_pixels), None)
     else:
-        source = MediaSocket(media, lambda consumed: say(control, idle=consumed))
+        source = MediaSocket(media, lambda consumed: lines.say(idle=consumed))
         written = writer.write(_reading(job, source), source)
     if not written:
         raise failure("no_frames")

@@ -16,6 +16,7 @@ import numpy as np
 from av.codec.context import CodecContext, Flags
 from av.container import InputContainer
 from av.packet import Packet as AvPacket
+from av.video.reformatter import VideoReformatter
 
 from app.errors import ServiceError, failure
 from app.frames import Frame
@@ -87,7 +88,7 @@ def packets(source: MediaSocket, codec: str, max_pixels: int) -> Reading:
     def pictures() -> Iterator[Picture]:
         decoder: Any = CodecContext.create(DECODERS[codec], "r")
         _settle(decoder, max_pixels)
-        expected, bad = -1, 0
+        expected, bad, reformatter = -1, 0, VideoReformatter()
         while (message := source.read_message()) is not None:
             packet = parse_packet(message)
             if packet.sequence != expected and not packet.is_key:
@@ -103,7 +104,7 @@ def packets(source: MediaSocket, codec: str, max_pixels: int) -> Reading:
                 bad, expected = _one_more_bad(bad, f"{codec} packets", _reason(error)), -1
                 continue
             for frame in frames:
-                yield _picture(frame, (frame.pts or 0) / 1000, max_pixels)
+                yield _picture(frame, (frame.pts or 0) / 1000, max_pixels, reformatter)
 
     return Reading(pictures())
 
@@ -185,7 +186,7 @@ def _container_pictures(container: InputContainer, max_pixels: int) -> Iterator[
     context = stream.codec_context
     _check_size(context.width, context.height, max_pixels)
     _settle(context, max_pixels)
-    bad, time_ms = 0, 0.0
+    bad, time_ms, reformatter = 0, 0.0, VideoReformatter()
     for packet in _demuxed(container, stream):
         try:
             frames = packet.decode()
@@ -195,7 +196,7 @@ def _container_pictures(container: InputContainer, max_pixels: int) -> Iterator[
         for frame in frames:
             bad = 0
             time_ms = time_ms + 1000 / 25 if frame.time is None else frame.time * 1000
-            yield _picture(frame, time_ms, max_pixels)
+            yield _picture(frame, time_ms, max_pixels, reformatter)
 
 
 def _demuxed(container: InputContainer, stream: Any) -> Iterator[Any]:
@@ -229,13 +230,14 @@ def _refuse_truncated(container: InputContainer, last_ms: float) -> None:
         raise failure("truncated", got=got)
 
 
-def _picture(frame: Any, time_ms: float, max_pixels: int) -> Picture:
+def _picture(frame: Any, time_ms: float, max_pixels: int, reformatter: VideoReformatter) -> Picture:
     _check_size(frame.width, frame.height, max_pixels)
-    return Picture(time_ms, partial(_rgb_of, frame))
+    return Picture(time_ms, partial(_rgb_of, frame, reformatter))
 
 
-def _rgb_of(frame: Any) -> Frame:
-    rgb: Frame = frame.to_ndarray(format="rgb24")
+def _rgb_of(frame: Any, reformatter: VideoReformatter) -> Frame:
+    """One reformatter for all pictures of a stream: to set one up takes longer than to use it."""
+    rgb: Frame = np.asarray(reformatter.reformat(frame, format="rgb24").to_ndarray(), np.uint8)
     turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 MESSAGE_LENGTH = struct.Struct(">I")
 LARGEST_MOOV_BYTES = 1 << 20
+READ_BYTES = 1 << 16
 
 
 class MediaSocket:
@@ -19,9 +20,15 @@ class MediaSocket:
 
     def __init__(self, connection: socket.socket, on_idle: Callable[[int], None]) -> None:
         self._connection, self._on_idle = connection, on_idle
-        self.consumed = 0
+        self._received = 0
         self.received_s = time.monotonic()
         self.first_bytes = b""
+        self._buffer = bytearray()  # of messages alone: libav has a buffer of its own
+
+    @property
+    def consumed(self) -> int:
+        """Bytes given out so far."""
+        return self._received - len(self._buffer)
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes as soon as there are any; b"" at the end."""
@@ -30,7 +37,7 @@ class MediaSocket:
         except BlockingIOError:
             self._on_idle(self.consumed)
             data = self._connection.recv(size)
-        self.consumed += len(data)
+        self._received += len(data)
         self.received_s = time.monotonic()
         if len(self.first_bytes) < 16:
             self.first_bytes += data[:16]
@@ -49,8 +56,16 @@ class MediaSocket:
 
     def read_message(self) -> bytes | None:
         """One message as `framed` wrote it; None at the end."""
-        head = self.read_exactly(MESSAGE_LENGTH.size)
-        return self.read_exactly(MESSAGE_LENGTH.unpack(head)[0]) if len(head) == MESSAGE_LENGTH.size else None
+        head = self._buffered(MESSAGE_LENGTH.size)
+        return self._buffered(MESSAGE_LENGTH.unpack(head)[0]) if len(head) == MESSAGE_LENGTH.size else None
+
+    def _buffered(self, size: int) -> bytes:
+        """`size` bytes, fewer only at the end; what came with them waits here and does not count as consumed."""
+        while len(self._buffer) < size and (data := self.read(max(size, READ_BYTES))):
+            self._buffer += data
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return taken
 
 
 class WholeMoov:
