@@ -34,6 +34,7 @@ class Stage(enum.StrEnum):
     locate = "locate"
     clips = "clips"
     encoder = "encoder"
+    backbones = "backbones"
     lips = "lips"
     features = "features"
     spelling = "spelling"
@@ -44,6 +45,7 @@ class Stage(enum.StrEnum):
     language = "language"
     lora = "lora"
     confidence = "confidence"
+    int8 = "int8"
 
 
 SHARED_STAGES: dict[Stage, tuple[str, dict[str, str]]] = {

@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     """Streams that one worker translates at the same time."""
     torch_threads: int = Field(default_factory=lambda: max(1, usable_cores() // 2), ge=1, le=512)
     """Of all workers; half the cores, since decoders and the server need theirs, and threads that wait burn time."""
+    picture_threads: int = Field(default_factory=usable_cores, ge=1, le=512)
+    """Of all workers, for OpenVINO's picture networks; they wait without burning time."""
     worker_start_timeout_s: float = Field(300.0, gt=0)
     worker_stall_timeout_s: float = Field(60.0, gt=0)
     """A worker that answers nothing for so long while work waits is replaced."""

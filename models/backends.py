@@ -6,11 +6,14 @@ a few fixed sizes, so that every shape is prepared once, before the first stream
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -33,12 +36,15 @@ SIZES = (8, 16, 24, 32, 48, 64)
 
 @dataclass(frozen=True)
 class Backend:
-    """`name` is one of BACKENDS, `precision` "f32" or "bf16" (OpenVINO on a CPU), `threads` those of one call."""
+    """`name` is one of BACKENDS, `precision` that of OpenVINO on a CPU; so many `threads` may call at the same time.
+
+    "int8": eight bits where the checkpoint has a network in them, bfloat16 for the others.
+    """
 
     name: BackendName = "auto"
     device: str = "cpu"
     threads: int = 1
-    precision: Literal["f32", "bf16"] = "bf16"
+    precision: Literal["f32", "bf16", "int8"] = "int8"
 
     def __post_init__(self) -> None:
         if self.name not in BACKENDS:
@@ -55,12 +61,14 @@ class Backend:
             return self.name
         return "openvino" if self.device == "cpu" and has_openvino() else "torch"
 
-    def network(self, module: nn.Module, example: Pictures) -> Network:
-        """The module, folded, as a function; `example` is one picture as it comes, (1, ...)."""
-        prepared = folded(module)
-        if self.chosen == "openvino":
-            return Sized(_openvino(prepared, example, self), example)
-        return Sized(_torch(prepared, self.device), example)
+    def network(self, module: nn.Module, example: Pictures, eight_bits: Path | None = None) -> Network:
+        """The module, folded, as a function; `example` is one picture as it comes, (1, ...); `eight_bits` the same network
+        in that form, if there is one."""
+        if self.chosen == "torch":
+            return Sized(_torch(folded(module), self.device), example)
+        if self.precision == "int8" and eight_bits is not None and eight_bits.is_file():
+            return Sized(_openvino(_read(eight_bits), self), example)
+        return Sized(_openvino(_converted(folded(module), example), self), example)
 
     def function(self, module: nn.Module, example: tuple[Tensor, ...]) -> Function:
         """The module as a function of tensors: on a GPU a captured graph, for shapes like the example's.
@@ -115,27 +123,40 @@ def _torch(module: nn.Module, device: str) -> Network:
     return run
 
 
-def _openvino(module: nn.Module, example: Pictures, backend: Backend) -> Network:
-    request = _request(module, example, backend)
+def _openvino(model: Any, backend: Backend) -> Network:
+    """A model of OpenVINO's as a function of any number of pictures: each calling thread has a core to itself, which is
+    quicker than several cores in one call, where every layer waits for the slowest."""
+    openvino = _package()
+    hints: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": "f32" if backend.precision == "f32" else "bf16",
+        "INFERENCE_NUM_THREADS": backend.threads, "NUM_STREAMS": backend.threads,
+        "ENABLE_CPU_PINNING": False,  # other processes need their cores as well
+    }  # fmt: skip
+    compiled, own = openvino.Core().compile_model(model, "CPU", hints), threading.local()
 
     def run(pictures: Pictures) -> NDArray[np.float32]:
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        request = own.request
         request.infer([pictures], share_inputs=True)
         return np.array(request.get_output_tensor(0).data, np.float32)
 
     return run
 
 
-def _request(module: nn.Module, example: Pictures, backend: Backend) -> Any:
-    """A compiled model's request for pictures like the example, any number of them."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # else it reports its use to Intel
-    import openvino
+def _read(path: Path) -> Any:
+    return _package().Core().read_model(str(path))
 
+
+def _converted(module: nn.Module, example: Pictures) -> Any:
+    openvino = _package()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # tracing warns of the checks of shapes, which hold for every batch
         model = openvino.convert_model(module, example_input=torch.from_numpy(np.repeat(example, 2, 0)))
     model.reshape({0: openvino.PartialShape([-1, *example.shape[1:]])})
-    hints: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": backend.precision, "INFERENCE_NUM_THREADS": backend.threads, "NUM_STREAMS": 1,
-        "ENABLE_CPU_PINNING": False,  # other processes need their cores as well
-    }  # fmt: skip
-    return openvino.Core().compile_model(model, "CPU", hints).create_infer_request()
+    return model
+
+
+def _package() -> Any:
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # else it reports its use to Intel
+    return importlib.import_module("openvino")

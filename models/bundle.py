@@ -42,7 +42,7 @@ def translator(
     glosses = Vocabulary.read(folder / GLOSSES)
     backend = backend or Backend("auto", device, torch.get_num_threads())
     sight = Sight(load(Locator, folder, "locate"), load(HandEncoder, folder, "hand_encoder"),
-                  load(MouthEncoder, folder, "mouth_encoder"), slots, backend)  # fmt: skip
+                  load(MouthEncoder, folder, "mouth_encoder"), slots, backend, folder)  # fmt: skip
     experts = [load(Expert, folder, name).to(device) for name in ("sign", "fingerspelling", "lips")]
     fusion = load(Fusion, folder, "fusion").to(device)
     if fusion.config.sign_vocabulary != glosses.size:

@@ -7,7 +7,9 @@ row of features a step (see models/layout.py). `frames_encoded` counts, and a te
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +21,7 @@ from models import crops
 from models.backends import Backend, Network
 from models.canvas import SMALL_HEIGHT, SMALL_WIDTH, shrink
 from models.clock import CHUNK_FRAMES
+from models.eight_bits import EIGHT_BITS
 from models.features import HandEncoder
 from models.layout import HAND, MANUAL, MOUTH
 from models.lips import MouthEncoder
@@ -39,6 +42,15 @@ class Seen:
     faces: NDArray[np.bool_]
 
 
+class Arrays(NamedTuple):
+    """The fields of `Seen` while they are written."""
+
+    manual: NDArray[np.float32]
+    mouth: NDArray[np.float32]
+    hands: NDArray[np.bool_]
+    faces: NDArray[np.bool_]
+
+
 class PictureNetworks(NamedTuple):
     """What the backend made of the locator (its peaks), the hand and the mouth encoder."""
 
@@ -51,15 +63,25 @@ class Sight:
     """The eyes of all slots: one locator, one encoder of hands, one of mouths, and each slot's smoothed boxes."""
 
     def __init__(
-        self, locator: Locator, hand: HandEncoder, mouth: MouthEncoder, slots: int, backend: Backend | None = None
-    ) -> None:
+        self, locator: Locator, hand: HandEncoder, mouth: MouthEncoder, slots: int, backend: Backend | None = None,
+        folder: Path | None = None,
+    ) -> None:  # fmt: skip
+        """`folder` is the checkpoint's, where the networks may lie in eight bits too."""
         backend = backend or Backend("torch")
         self.backend, self.slots = backend, slots
+        self._lanes = backend.threads if backend.chosen == "openvino" else 1
+        self._pool = ThreadPoolExecutor(self._lanes, "sight")
         self._boxes = locator.boxes
+
+        def small(name: str) -> Path | None:
+            return folder / f"{name}{EIGHT_BITS}" if folder else None
+
         self.networks = PictureNetworks(
-            backend.network(PeakLocator(locator), np.zeros((1, SMALL_HEIGHT, SMALL_WIDTH, 3), np.uint8)),
-            backend.network(hand, np.zeros((1, crops.HAND_SIDE, crops.HAND_SIDE, 3), np.uint8)),
-            backend.network(mouth, np.zeros((1, crops.MOUTH_SIDE, crops.MOUTH_SIDE), np.uint8)),
+            backend.network(
+                PeakLocator(locator), np.zeros((1, SMALL_HEIGHT, SMALL_WIDTH, 3), np.uint8), small("locate")
+            ),
+            backend.network(hand, np.zeros((1, crops.HAND_SIDE, crops.HAND_SIDE, 3), np.uint8), small("hand_encoder")),
+            backend.network(mouth, np.zeros((1, crops.MOUTH_SIDE, crops.MOUTH_SIDE), np.uint8), small("mouth_encoder")),
         )
         self.smoothers = [BoxSmoother() for _ in range(slots)]
         self.previous: list[Boxes | None] = [None] * slots
@@ -78,26 +100,33 @@ class Sight:
         """Encodes (S, C, 480, 640, 3) uint8, or each active row's C frames wherever they lie; rows that are not active
         stay zero and keep their state. `small` are the same frames shrunk, where somebody did so already."""
         rows = [int(row) for row in np.flatnonzero(active)]
-        manual = np.zeros((self.slots, CHUNK_FRAMES, MANUAL), np.float32)
-        mouth = np.zeros((self.slots, CHUNK_FRAMES, MOUTH), np.float32)
-        hands = np.zeros((self.slots, CHUNK_FRAMES), bool)
-        faces = np.zeros((self.slots, CHUNK_FRAMES), bool)
-        if not rows:
-            return Seen(torch.from_numpy(manual), torch.from_numpy(mouth), hands, faces)
+        seen = Arrays(
+            np.zeros((self.slots, CHUNK_FRAMES, MANUAL), np.float32),
+            np.zeros((self.slots, CHUNK_FRAMES, MOUTH), np.float32),
+            np.zeros((self.slots, CHUNK_FRAMES), bool), np.zeros((self.slots, CHUNK_FRAMES), bool),
+        )  # fmt: skip
         self.frames_encoded += len(rows) * CHUNK_FRAMES
+        shares = [share for lane in range(self._lanes) if (share := rows[lane :: self._lanes])]
+        if len(shares) > 1:
+            list(self._pool.map(lambda share: self._encode_rows(frames, small, share, seen), shares))
+        elif rows:
+            self._encode_rows(frames, small, rows, seen)
+        return Seen(torch.from_numpy(seen.manual), torch.from_numpy(seen.mouth), seen.hands, seen.faces)
+
+    def _encode_rows(self, frames: Chunks, small: Chunks | None, rows: list[int], seen: Arrays) -> None:
+        """Some rows of a chunk; each writes to its own places alone, so that shares may run side by side."""
         shrunk = [shrink(frame) for frame in _each(frames, rows)] if small is None else _each(small, rows)
         found = self.find(np.stack(shrunk))
         pieces = Pieces()
         for at, row in enumerate(rows):
             for step in range(CHUNK_FRAMES):
                 boxes = self.smoothers[row](found[at * CHUNK_FRAMES + step])
-                manual[row, step, 2 * HAND :] = crops.geometry(boxes, self.previous[row])
+                seen.manual[row, step, 2 * HAND :] = crops.geometry(boxes, self.previous[row])
                 self.previous[row] = boxes
-                hands[row, step] = any(boxes.get(side) is not None for side in SIDES)
-                faces[row, step] = boxes.get("face") is not None
+                seen.hands[row, step] = any(boxes.get(side) is not None for side in SIDES)
+                seen.faces[row, step] = boxes.get("face") is not None
                 pieces.take(frames[row][step], boxes, row, step)
-        self._encode_pieces(pieces, manual, mouth)
-        return Seen(torch.from_numpy(manual), torch.from_numpy(mouth), hands, faces)
+        self._encode_pieces(pieces, seen.manual, seen.mouth)
 
     def _encode_pieces(self, pieces: Pieces, manual: NDArray[np.float32], mouth: NDArray[np.float32]) -> None:
         if pieces.hands:

@@ -48,7 +48,7 @@ def _reset(value: Any, mask: Tensor) -> None:
     if isinstance(value, StreamState):
         value.reset(mask)
     elif isinstance(value, Tensor) and value.device.type == "cpu":
-        value[mask] = 0  # touches the masked slots alone
+        value.index_fill_(0, mask.nonzero()[:, 0], 0)  # touches the masked slots alone
     elif isinstance(value, Tensor):
         value.masked_fill_(rows(mask, value), 0)  # needs no word from the device
     else:

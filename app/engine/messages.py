@@ -43,6 +43,7 @@ class WorkerConfig:
     recall_chunks: int = 0
     """Chunks of features kept of every slot, for the worker that comes after this one."""
     backend: Literal["auto", "torch", "openvino"] = "auto"
+    picture_threads: int = 1
 
 
 # server -> worker

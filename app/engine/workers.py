@@ -67,6 +67,7 @@ class Worker:
             LlmConfig.of(settings),
             chunks,
             settings.backend,
+            max(1, settings.picture_threads // len(settings.worker_devices)),
         )
         self.table = SlotTable(settings.slots)
         self.streams: dict[int, EngineStream] = {}

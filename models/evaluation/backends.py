@@ -23,13 +23,14 @@ from numpy.typing import NDArray
 
 from models.backends import Network
 from models.clock import HEIGHT, WIDTH
+from models.eight_bits import Subject
 from models.evaluation.letters import predict
 from models.evaluation.networks import BUNDLED, Networks
 from models.evaluation.over_time import measured_over_time
 from models.evaluation.pictures import Frame, Pictures, pictures_of, sample_frames
 from models.evaluation.rounds import Spent, in_turns
 from models.evaluation.together import REFERENCE, measured_together
-from models.evaluation.ways import WAYS, Subject, missing, prepared
+from models.evaluation.ways import WAYS, missing, prepared
 from models.features import LETTERS, HandEncoder
 from models.locate import Locator, PeakLocator
 
