@@ -1,7 +1,9 @@
 """Backends: batches of any size give what the module gives, folded, padded, by torch and by OpenVINO."""
 
 import sys
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,8 @@ from torch import nn
 
 from models.backends import SIZES, Backend, Sized, has_openvino
 from models.canvas import SMALL_HEIGHT, SMALL_WIDTH
+from models.checkpoint import load
+from models.eight_bits import EIGHT_BITS
 from models.features import HandEncoder, HandEncoderConfig
 from models.folding import folded
 from models.lips import MouthEncoder, MouthEncoderConfig
@@ -103,3 +107,29 @@ def test_openvino_is_for_the_cpu() -> None:
     with pytest.raises(ValueError, match="got device 'cuda': choose torch"):
         Backend("openvino", "cuda")
     assert Backend("auto", "cuda").chosen == "torch"
+
+
+@needs_openvino
+def test_the_bundled_eight_bits_are_of_the_bundled_weights() -> None:
+    """A file left over from weights before would give other embeddings."""
+    folder = Path("models/checkpoints/compact")
+    encoder = load(HandEncoder, folder, "hand_encoder")
+    pictures = np.stack([hand_picture(seed) for seed in range(12)])
+    with torch.no_grad():
+        expected = encoder.eval()(torch.from_numpy(pictures)).numpy()
+    path = folder / f"hand_encoder{EIGHT_BITS}"
+    found = Backend("openvino").network(encoder, pictures[:1], path)(pictures)
+    assert path.is_file()
+    error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+    assert 1e-3 < error < 0.15, "eight bits are near, but no more than near"
+
+
+def hand_picture(seed: int) -> np.ndarray:
+    """Something like a fist in a room."""
+    rng = np.random.default_rng(seed)
+    picture = np.full((64, 64, 3), rng.integers(40, 200, 3), np.uint8)
+    cv2.circle(picture, (32, 34), int(rng.integers(14, 24)), rng.integers(90, 230, 3).tolist(), -1)
+    for _ in range(4):
+        start, end = rng.integers(8, 56, (2, 2)).tolist()
+        cv2.line(picture, start, end, rng.integers(60, 230, 3).tolist(), 5)
+    return cv2.GaussianBlur(picture, (5, 5), 0)

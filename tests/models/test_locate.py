@@ -66,10 +66,10 @@ def test_shrinking_averages_all_pixels() -> None:
 def test_one_hand_found_twice_is_kept_once() -> None:
     locator = Locator(LocatorConfig())
     strong, weak, none = [0.9, 0.5, 0.5, 0.2], [0.4, 0.505, 0.5, 0.2], [0.0, 0.1, 0.1, 0.1]
-    boxes = locator._boxes([strong, weak, none, none])
+    boxes = locator.boxes([strong, weak, none, none])
     assert boxes["right_hand"] is not None
     assert boxes["left_hand"] is None
-    apart = locator._boxes([strong, [0.4, 0.8, 0.5, 0.2], none, none])
+    apart = locator.boxes([strong, [0.4, 0.8, 0.5, 0.2], none, none])
     assert apart["left_hand"] is not None
 
 
