@@ -1,4 +1,4 @@
-"""What runs the picture networks: torch, or OpenVINO in bfloat16 where it is installed (the extra `fast`).
+"""What runs the picture networks: torch, or OpenVINO in eight or sixteen bits where it is installed (extra `fast`).
 
 A backend turns a module over uint8 pictures into a function over numpy batches of any size. Batches are cut and padded to
 a few fixed sizes, so that every shape is prepared once, before the first stream.

@@ -21,8 +21,13 @@ class CheckpointError(ValueError):
     """A checkpoint that is absent, broken, or belongs to another network."""
 
 
+EIGHT_BITS = ".int8.onnx"
+"""What the name of a network's file in eight bits ends in (`eight_bits.py`)."""
+
+
 def save(module: nn.Module, config: Any, folder: Path, name: str) -> None:
-    """Write weights and config; parameters as fp16, buffers (measured figures) as they are. Replaces what was there."""
+    """Write weights and config; parameters as fp16, buffers (measured figures) as they are. Replaces what was there, and
+    removes copies of it in eight bits, which would be of other weights."""
     assert is_dataclass(config), config
     assert not isinstance(config, type), config
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,6 +41,7 @@ def save(module: nn.Module, config: Any, folder: Path, name: str) -> None:
     fresh = beside.with_suffix(".json.new")
     fresh.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     os.replace(fresh, beside)
+    (folder / f"{name}{EIGHT_BITS}").unlink(missing_ok=True)
 
 
 def load(cls: type[M], folder: Path, name: str) -> M:

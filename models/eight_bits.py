@@ -17,10 +17,9 @@ import torch
 from torch import nn
 
 from models.backends import Pictures
+from models.checkpoint import EIGHT_BITS
 from models.folding import folded
 
-EIGHT_BITS = ".int8.onnx"
-"""What a file's name ends in, behind the network's."""
 OPSET = 17
 CALIBRATED_AT_ONCE = 16
 QUANTISED = {"Conv", "Gemm", "Add", "AveragePool", "Relu", "Resize"}

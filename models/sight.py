@@ -20,8 +20,8 @@ from torch import Tensor
 from models import crops
 from models.backends import Backend, Network
 from models.canvas import SMALL_HEIGHT, SMALL_WIDTH, shrink
+from models.checkpoint import EIGHT_BITS
 from models.clock import CHUNK_FRAMES
-from models.eight_bits import EIGHT_BITS
 from models.features import HandEncoder
 from models.layout import HAND, MANUAL, MOUTH
 from models.lips import MouthEncoder

@@ -16,8 +16,8 @@ from torch.nn.functional import interpolate
 
 from models import crops
 from models.canvas import SMALL_HEIGHT, SMALL_WIDTH, letterbox
-from models.checkpoint import load
-from models.eight_bits import EIGHT_BITS, Subject, quantised
+from models.checkpoint import EIGHT_BITS, load
+from models.eight_bits import Subject, quantised
 from models.features import HAND_SIZE, HandEncoder
 from models.lips import MouthEncoder
 from models.locate import BoxSmoother, Locator, PeakLocator

@@ -306,3 +306,12 @@ def test_bench_memory_reads_a_real_server(capsys: pytest.CaptureFixture[str]) ->
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["readings_first"] > 0 and told["readings_end"] > 0 and 0.8 < told["memory_ratio"] < 1.2
     assert {sample["streams"] for sample in told["series"]} >= {1}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_bench_limit_sets_the_engine_against_the_bare_networks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "limit", "--seconds", "6", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert 0.1 < told["efficiency"] < 1.5 and told["engine_frames_per_s"] > 0
+    assert told["efficiency"] == pytest.approx(told["engine_frames_per_s"] / told["limit_frames_per_s"])

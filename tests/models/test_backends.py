@@ -11,8 +11,7 @@ from torch import nn
 
 from models.backends import SIZES, Backend, Sized, has_openvino
 from models.canvas import SMALL_HEIGHT, SMALL_WIDTH
-from models.checkpoint import load
-from models.eight_bits import EIGHT_BITS
+from models.checkpoint import EIGHT_BITS, load
 from models.features import HandEncoder, HandEncoderConfig
 from models.folding import folded
 from models.lips import MouthEncoder, MouthEncoderConfig

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.checkpoint import CheckpointError, load, read_config, save
+from models.checkpoint import EIGHT_BITS, CheckpointError, load, read_config, save
 from models.config import ExpertConfig, RouterConfig
 from models.experts import Expert
 from models.routing import Router
@@ -103,3 +103,11 @@ def test_unknown_options_name_the_nearest(folder: Path) -> None:
 def test_configs_are_checked_when_made(values: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         ExpertConfig.from_dict(values)
+
+
+def test_new_weights_take_the_old_ones_eight_bits_away(folder: Path) -> None:
+    stale, other = folder / f"sign{EIGHT_BITS}", folder / f"lips{EIGHT_BITS}"
+    stale.write_bytes(b"of the weights before")
+    other.write_bytes(b"of another network")
+    save(Expert(CONFIG), CONFIG, folder, "sign")
+    assert not stale.exists() and other.exists()
