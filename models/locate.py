@@ -168,6 +168,10 @@ class BoxSmoother:
     def __call__(self, boxes: Mapping[str, Box | None]) -> Boxes:
         return {name: self._part(name, boxes.get(name)) for name in PARTS}
 
+    def copy(self) -> "BoxSmoother":
+        """One that goes on from here by itself."""
+        return BoxSmoother(self.resting, self.quick, self.side_share, dict(self.last), dict(self.missed))
+
     def _part(self, name: str, box: Box | None) -> Box | None:
         before = self.last.get(name)
         if box is None:

@@ -9,8 +9,7 @@ as a pre-roll, and forget everything at its end.
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +22,10 @@ from models.clock import CHUNK_FRAMES
 from models.ctc import PrefixBeam
 from models.hypothesis import Caption, Decoded, Hypothesis, Recall, StreamOptions, Update, milliseconds, tokens_of
 from models.layout import MANUAL, STEP
+from models.locate import BoxSmoother
 from models.recall import Numbers
 from models.segments import Segmenter
-from models.sight import Chunks, Seen, Sight
+from models.sight import Chunks, Seen, Sight, Tracked
 from models.speech import Speaker
 from models.temporal import Temporal
 from models.vocabulary import Vocabulary
@@ -41,6 +41,8 @@ class Slot:
     beam: PrefixBeam | None = None
     previous: tuple[Tensor, Tensor] | None = None
     """Features of the chunk before, the pre-roll of a segment that begins now."""
+    tracked: Tracked = field(default_factory=lambda: Tracked(BoxSmoother(), None))
+    """Where sight was after that chunk."""
     routes: list[int] | None = None
     alpha_sum: float = 0.0
     seen: int = 0
@@ -92,13 +94,20 @@ class Translator:
         """The routes of the slot's last chunk, one a step."""
         return list(self._slot(slot).routes or [])
 
-    @torch.inference_mode()
     def step(self, frames: Chunks, active: Mask, small: Chunks | None = None) -> list[list[Update]]:
         """One chunk, frames (slots, CHUNK_FRAMES, 480, 640, 3) uint8, for the slots that are `active`; or for each of them
         its CHUNK_FRAMES frames, wherever they lie. `small` are the same frames by `canvas.shrink`, if at hand."""
-        begun = time.perf_counter()
-        seen = self.sight.encode(frames, active, small)
-        sighted = time.perf_counter()
+        return self.advance(self.see(frames, active, small), active)
+
+    @torch.inference_mode()
+    def see(self, frames: Chunks, active: Mask, small: Chunks | None = None) -> Seen:
+        """The first half of `step`, all that needs pixels. It may look at the next chunks in one thread while `advance`
+        goes on with the chunks before in another, as long as no slot is opened meanwhile."""
+        return self.sight.encode(frames, active, small)
+
+    @torch.inference_mode()
+    def advance(self, seen: Seen, active: Mask) -> list[list[Update]]:
+        """The second half of `step`: networks over time, search, segments, for the slots that are `active` still."""
         self._last_seen = seen
         updates: list[list[Update]] = [[] for _ in range(self.slots)]
         rows = [int(row) for row in np.flatnonzero(active)]
@@ -110,9 +119,13 @@ class Translator:
             if self._slot(row).segmenter.over:
                 updates[row].append(self._end(row))
         for row in rows:
-            self._slot(row).previous = (seen.manual[row].clone(), seen.mouth[row].clone())
-        self.timings_ms = {"sight": (sighted - begun) * 1e3, "experts": self.temporal.experts_ms,
-                           "fusion": self.temporal.fusion_ms}  # fmt: skip
+            slot = self._slot(row)
+            slot.previous, slot.tracked = (seen.manual[row].clone(), seen.mouth[row].clone()), seen.tracked[row]
+        self.timings_ms = {
+            "sight": seen.took_ms,
+            "experts": self.temporal.experts_ms,
+            "fusion": self.temporal.fusion_ms,
+        }
         return updates
 
     def finalize(self, slot: int) -> list[Update]:
@@ -127,8 +140,7 @@ class Translator:
     def numbers(self, slot: int) -> NDArray[np.float64]:
         """What the slot's stream could be recalled from, beside its features: (NUMBERS,)."""
         state = self._slot(slot)
-        smoother, previous = self.sight.smoothers[slot], self.sight.previous[slot]
-        return Numbers(state.segmenter, state.since, state.seen, smoother, previous).flat()
+        return Numbers(state.segmenter, state.since, state.seen, *state.tracked).flat()
 
     @torch.inference_mode()
     def recall(self, recalls: list[Recall]) -> None:
@@ -196,7 +208,8 @@ class Translator:
         slot.beam = PrefixBeam() if numbers.segmenter.running else None
         if len(features):
             slot.previous = (features[-1, :, :MANUAL].clone(), features[-1, :, MANUAL:].clone())
-        self.sight.smoothers[recall.slot], self.sight.previous[recall.slot] = numbers.smoother, numbers.previous
+        slot.tracked = Tracked(numbers.smoother, numbers.previous)
+        self.sight.go_on(recall.slot, slot.tracked)
         return features[max(0, len(features) - numbers.chunks) :]
 
     def _replay(self, chunks: dict[int, Tensor]) -> None:

@@ -6,6 +6,7 @@ row of features a step (see models/layout.py). `frames_encoded` counts, and a te
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,14 +33,26 @@ Chunks = Frames | Mapping[int, Sequence[Frames]]
 SIDES = ("right_hand", "left_hand")
 
 
+class Tracked(NamedTuple):
+    """Where sight goes on from in the next chunk of a slot."""
+
+    smoother: BoxSmoother
+    previous: Boxes | None
+
+
 @dataclass(frozen=True)
 class Seen:
-    """Features of one chunk, batched over slots: manual (S, C, 216), mouth (S, C, 96); a hand seen (S, C) bool."""
+    """Features of one chunk, batched over slots: manual (S, C, 216), mouth (S, C, 96); a hand seen (S, C) bool.
+
+    `tracked` is a copy for each row that was active: sight may look at a later chunk by the time it is asked for.
+    """
 
     manual: Tensor
     mouth: Tensor
     hands: NDArray[np.bool_]
     faces: NDArray[np.bool_]
+    tracked: Mapping[int, Tracked]
+    took_ms: float
 
 
 class Arrays(NamedTuple):
@@ -89,8 +102,11 @@ class Sight:
 
     def reset(self, slot: int) -> None:
         """Forgets where the slot's signer was."""
-        self.smoothers[slot] = BoxSmoother()
-        self.previous[slot] = None
+        self.go_on(slot, Tracked(BoxSmoother(), None))
+
+    def go_on(self, slot: int, tracked: Tracked) -> None:
+        """Takes the slot's signer to be where `tracked` says; `tracked` itself stays as it is."""
+        self.smoothers[slot], self.previous[slot] = tracked.smoother.copy(), tracked.previous
 
     def find(self, small: Frames) -> list[Boxes]:
         """Boxes of shrunk frames (N, 120, 160, 3), not smoothed yet."""
@@ -99,6 +115,7 @@ class Sight:
     def encode(self, frames: Chunks, active: NDArray[np.bool_], small: Chunks | None = None) -> Seen:
         """Encodes (S, C, 480, 640, 3) uint8, or each active row's C frames wherever they lie; rows that are not active
         stay zero and keep their state. `small` are the same frames shrunk, where somebody did so already."""
+        begun_s = time.perf_counter()
         rows = [int(row) for row in np.flatnonzero(active)]
         seen = Arrays(
             np.zeros((self.slots, CHUNK_FRAMES, MANUAL), np.float32),
@@ -111,7 +128,9 @@ class Sight:
             list(self._pool.map(lambda share: self._encode_rows(frames, small, share, seen), shares))
         elif rows:
             self._encode_rows(frames, small, rows, seen)
-        return Seen(torch.from_numpy(seen.manual), torch.from_numpy(seen.mouth), seen.hands, seen.faces)
+        tracked = {row: Tracked(self.smoothers[row].copy(), self.previous[row]) for row in rows}
+        features = torch.from_numpy(seen.manual), torch.from_numpy(seen.mouth)
+        return Seen(*features, seen.hands, seen.faces, tracked, (time.perf_counter() - begun_s) * 1e3)
 
     def _encode_rows(self, frames: Chunks, small: Chunks | None, rows: list[int], seen: Arrays) -> None:
         """Some rows of a chunk; each writes to its own places alone, so that shares may run side by side."""

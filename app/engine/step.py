@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -47,7 +48,8 @@ class Translator(Protocol):
 
     def open(self, slot: int, options: StreamOptions | None = None) -> None: ...
     def close(self, slot: int) -> None: ...
-    def step(self, frames: Frames, active: NDArray[np.bool_], small: Frames | None = None) -> list[list[Update]]: ...
+    def see(self, frames: Frames, active: NDArray[np.bool_], small: Frames | None = None) -> Any: ...
+    def advance(self, seen: Any, active: NDArray[np.bool_]) -> list[list[Update]]: ...
     def finalize(self, slot: int) -> list[Update]: ...
     def last_features(self) -> NDArray[np.float32]: ...
     def numbers(self, slot: int) -> NDArray[np.float64]: ...
@@ -67,8 +69,22 @@ class Stream:
     told_s: float = field(default=float("-inf"))
 
 
+@dataclass(frozen=True)
+class Looked:
+    """Chunks whose pictures were looked at, by slot; the networks over time have not had them yet."""
+
+    chunks: dict[int, Chunk]
+    seen: Any
+    begun_s: float
+
+
 class EngineStep:
-    """Streams in slots, their frames in `rings`; what is to be said goes to `send`, ended segments to `refine`."""
+    """Streams in slots, their frames in `rings`; what is to be said goes to `send`, ended segments to `refine`.
+
+    A chunk takes two ticks, and the halves of two ticks run side by side: while the networks over time, the search and
+    the sentences of one tick's chunks are at work, a thread looks at the pictures of the next tick's. Between ticks no
+    thread runs, so that streams may be opened and closed.
+    """
 
     def __init__(
         self,
@@ -82,6 +98,8 @@ class EngineStep:
         self._translator, self._rings, self._send, self._refine = translator, rings, send, refine
         self._streams: dict[int, Stream] = {}
         self._recalls, self._returning = recalls, list[Open]()
+        self._eyes = ThreadPoolExecutor(1, "eyes")
+        self._looked: Looked | None = None
 
     def receive(self, message: Any) -> None:
         """One message of the server. Work for a stream that is closed already is left out."""
@@ -105,31 +123,40 @@ class EngineStep:
 
     @property
     def has_work(self) -> bool:
-        return self.scheduler.has_work or bool(self._returning)
+        return self.scheduler.has_work or bool(self._returning) or self._looked is not None
 
     def tick(self) -> None:
-        """Runs what the scheduler plans: segments to finish, then one batched step."""
+        """Looks at the chunks that the scheduler plans, meanwhile goes on with those of the tick before, then finishes the
+        segments that are to be finished."""
         self._recall()
         plan = self.scheduler.plan()
+        looking = self._eyes.submit(self._look, plan.chunks) if plan.chunks else None
+        if self._looked is not None:
+            self._advance(self._looked)
         for finalize in plan.finalizes:
             self._finalize(finalize)
-        if plan.chunks:
-            self._step(plan.chunks)
+        self._looked = looking.result() if looking is not None else None
 
-    def _step(self, chunks: dict[int, Chunk]) -> None:
+    def _look(self, chunks: dict[int, Chunk]) -> Looked:
         begun_s = time.monotonic()
-        active = np.zeros(self._translator.slots, bool)
-        active[list(chunks)] = True
         frames = {slot: [self._rings[slot].frames[at] for at in chunk.positions] for slot, chunk in chunks.items()}
         small = {slot: [self._rings[slot].small[at] for at in chunk.positions] for slot, chunk in chunks.items()}
-        updates = self._translator.step(frames, active, small)
+        return Looked(chunks, self._translator.see(frames, self._mask(chunks), small), begun_s)
+
+    def _advance(self, looked: Looked) -> None:
+        updates = self._translator.advance(looked.seen, self._mask(looked.chunks))
         timings_ms = dict(self._translator.timings_ms)
         features = self._translator.last_features()
-        for slot, chunk in chunks.items():
+        for slot, chunk in looked.chunks.items():
             self._keep(slot, features[slot])
             told = self._tell(slot, updates[slot])
             visible = updates[slot][-1].signer_visible if updates[slot] else None
-            self._send(Stepped(chunk.stream, chunk.positions, told, visible, begun_s, timings_ms))
+            self._send(Stepped(chunk.stream, chunk.positions, told, visible, looked.begun_s, timings_ms))
+
+    def _mask(self, chunks: dict[int, Chunk]) -> NDArray[np.bool_]:
+        active = np.zeros(self._translator.slots, bool)
+        active[list(chunks)] = True
+        return active
 
     def _finalize(self, finalize: Finalize) -> None:
         updates = self._translator.finalize(finalize.slot)
@@ -207,6 +234,8 @@ class EngineStep:
 
     def _close(self, message: CloseStream) -> None:
         self.scheduler.clear(message.slot)
+        if self._looked is not None:
+            self._looked.chunks.pop(message.slot, None)
         self._translator.close(message.slot)
         del self._streams[message.slot]
         self._send(Closed(message.stream))

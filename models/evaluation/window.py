@@ -71,7 +71,7 @@ class Remembered:
     previous: Boxes | None
 
     def give(self, sight: Sight, row: int) -> None:
-        sight.smoothers[row] = copied(self.smoother)
+        sight.smoothers[row] = self.smoother.copy()
         sight.previous[row] = self.previous
 
 
@@ -83,13 +83,9 @@ class Recorder(BoxSmoother):
     previous: Boxes | None = None
 
     def __call__(self, boxes: Any) -> Boxes:
-        self.kept.append(Remembered(copied(self), self.previous))
+        self.kept.append(Remembered(self.copy(), self.previous))
         self.previous = super().__call__(boxes)
         return self.previous
-
-
-def copied(smoother: BoxSmoother) -> BoxSmoother:
-    return BoxSmoother(last=dict(smoother.last), missed=dict(smoother.missed))
 
 
 class Ways:
