@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +15,7 @@ from models.hypothesis import Recall, StreamOptions, Update
 from models.layout import NUMBERS, STEP
 from models.pipeline import Translator
 from models.recall import Numbers
+from models.sight import Seen
 
 SLOTS = 3
 OPTIONS = StreamOptions(endpoint_ms=200, max_segment_ms=2_000)
@@ -59,12 +61,16 @@ class Stream:
         return Recall(self.slot, OPTIONS, numbers, features)
 
 
-def step(made: Translator, streams: list[Stream], at: int) -> None:
-    batch = np.zeros((SLOTS, CHUNK_FRAMES, HEIGHT, WIDTH, 3), np.uint8)
-    active = np.zeros(SLOTS, bool)
-    for stream in streams:
-        batch[stream.slot], active[stream.slot] = stream.video[at], True
-    updates = made.step(batch, active)
+def look(made: Translator, streams: list[Stream], at: int) -> Seen:
+    return made.see({stream.slot: stream.video[at] for stream in streams}, active(streams))
+
+
+def active(streams: list[Stream]) -> NDArray[np.bool_]:
+    return np.isin(np.arange(SLOTS), [stream.slot for stream in streams])
+
+
+def go_on(made: Translator, streams: list[Stream], seen: Seen) -> None:
+    updates = made.advance(seen, active(streams))
     features = made.last_features()
     for stream in streams:
         stream.updates += updates[stream.slot]
@@ -76,7 +82,7 @@ def run(streams: list[Stream], chunks: int, dies_at: tuple[int, ...] = (), final
     for stream in streams:
         made.open(stream.slot, OPTIONS)
     for at in range(chunks):
-        step(made, streams, at)
+        go_on(made, streams, look(made, streams, at))
         if at == finalize_at:
             for stream in streams:
                 stream.updates += made.finalize(stream.slot)
@@ -102,6 +108,36 @@ def test_a_recalled_stream_tells_the_same(dies_at: tuple[int, ...]) -> None:
         assert all(np.array_equal(a, b) for a, b in zip(one.features, other.features, strict=True))
 
 
+def run_looking_ahead(streams: list[Stream], chunks: int, dies_at: tuple[int, ...]) -> None:
+    """As the engine does: one thread looks at the next chunk while the networks over time have this one."""
+    made = translator()
+    for stream in streams:
+        made.open(stream.slot, OPTIONS)
+    with ThreadPoolExecutor(1) as eyes:
+        seen = look(made, streams, 0)
+        for at in range(chunks):
+            looking = eyes.submit(look, made, streams, min(at + 1, chunks - 1))
+            go_on(made, streams, seen)
+            seen = looking.result()
+            if at in dies_at:  # what was looked at ahead is lost with the process
+                kept = [stream.kept(made.numbers(stream.slot)) for stream in streams]
+                made = translator()
+                made.recall(kept)
+                seen = look(made, streams, min(at + 1, chunks - 1))
+
+
+def test_looking_ahead_changes_nothing() -> None:
+    chunks = 14
+    videos = [frames(seed, chunks) for seed in (4, 5)]
+    calm = [Stream(slot, video) for slot, video in zip((0, 2), videos, strict=True)]
+    ahead = [Stream(slot, video) for slot, video in zip((0, 2), videos, strict=True)]
+    run(calm, chunks)
+    run_looking_ahead(ahead, chunks, dies_at=(4, 9))
+    for one, other in zip(calm, ahead, strict=True):
+        assert one.updates == other.updates
+        assert all(np.array_equal(a, b) for a, b in zip(one.features, other.features, strict=True))
+
+
 def test_only_what_the_networks_remember_is_needed() -> None:
     """Older features may be overwritten: with and without them the stream goes on alike."""
     stream = Stream(1, frames(3, 20))
@@ -115,7 +151,7 @@ def test_only_what_the_networks_remember_is_needed() -> None:
         again.recall([Recall(1, OPTIONS, numbers, np.stack(kept))])
         rest = Stream(1, stream.video)
         for at in range(17, 20):
-            step(again, [rest], at)
+            go_on(again, [rest], look(again, [rest], at))
         told.append(rest.updates)
     assert told[0] == told[1]
 

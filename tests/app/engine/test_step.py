@@ -1,0 +1,87 @@
+"""A worker's ticks: what is looked at in one is gone on with in the next, and nothing of a closed stream is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from app.engine.messages import Chunk, Closed, CloseStream, Finalize, Finalized, FromWorker, Open, Stepped
+from app.engine.step import EngineStep
+from app.frames import FrameRing
+from models.clock import CHUNK_FRAMES, HEIGHT, WIDTH
+from models.hypothesis import StreamOptions
+from models.pipeline import Translator
+
+CHUNKS = 3
+
+
+@pytest.fixture(scope="module")
+def translator() -> Translator:
+    return Translator.random(slots=2, seed=0)
+
+
+@pytest.fixture
+def rings() -> Iterator[list[FrameRing]]:
+    """Moving noise in both slots' rings."""
+    made = [FrameRing.create(CHUNKS * CHUNK_FRAMES) for _ in range(2)]
+    rng = np.random.default_rng(0)
+    for ring in made:
+        for position in range(ring.capacity):
+            small = rng.integers(0, 255, (HEIGHT // 40, WIDTH // 40, 3), np.uint8)
+            ring.put(position, small.repeat(40, axis=0).repeat(40, axis=1))
+    yield made
+    for ring in made:
+        ring.close()
+
+
+def opened(stream: int, slot: int) -> Open:
+    return Open(stream, slot, StreamOptions(), refine_deadline_s=0.0, draft_interval_s=0.0)
+
+
+def chunk(stream: int, slot: int, number: int) -> Chunk:
+    return Chunk(stream, slot, tuple(range(number * CHUNK_FRAMES, (number + 1) * CHUNK_FRAMES)))
+
+
+def run(engine: EngineStep) -> None:
+    while engine.has_work:
+        engine.tick()
+
+
+def test_chunks_are_answered_in_order_and_finished_after_the_last(
+    translator: Translator, rings: list[FrameRing]
+) -> None:
+    sent: list[FromWorker] = []
+    engine = EngineStep(translator, rings, sent.append, lambda _: None)
+    engine.receive(opened(1, 0))
+    for number in range(CHUNKS):
+        engine.receive(chunk(1, 0, number))
+    engine.receive(Finalize(1, 0))
+    run(engine)
+    assert [type(message) for message in sent] == [Stepped, Stepped, Stepped, Finalized]
+    assert [message.positions[0] for message in sent[:CHUNKS]] == [0, 8, 16]  # type: ignore[union-attr]
+    engine.receive(CloseStream(1, 0))
+    assert isinstance(sent[-1], Closed)
+
+
+def test_what_was_looked_at_of_a_closed_stream_is_not_the_next_streams(
+    translator: Translator, rings: list[FrameRing]
+) -> None:
+    sent: list[FromWorker] = []
+    engine = EngineStep(translator, rings, sent.append, lambda _: None)
+    engine.receive(opened(1, 0))
+    engine.receive(opened(2, 1))
+    engine.receive(chunk(1, 0, 0))
+    engine.receive(chunk(2, 1, 0))
+    engine.tick()
+    assert sent == [] and engine.has_work
+    engine.receive(CloseStream(1, 0))
+    engine.receive(opened(3, 0))
+    engine.receive(chunk(3, 0, 1))
+    run(engine)
+    steps = [(message.stream, message.positions[0]) for message in sent if isinstance(message, Stepped)]
+    assert steps == [(2, 0), (3, 8)]
+    assert translator.numbers(0)[0] == CHUNK_FRAMES, "the new stream is one chunk old"
+    for stream, slot in ((2, 1), (3, 0)):
+        engine.receive(CloseStream(stream, slot))
