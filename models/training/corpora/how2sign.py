@@ -1,0 +1,62 @@
+"""How2Sign (Duarte et al. 2021): ASL of instructions, cut to sentences; times by hand in the realigned lists.
+
+how2sign_realigned_{train,val,test}.csv     anywhere in the folder; tabs between columns (commas are taken too)
+.../raw_videos/SENTENCE_NAME.mp4            cut clips of the frontal camera, in one folder or one a split
+.../raw_videos/VIDEO_NAME.mp4               or the whole videos, cut here by START_REALIGNED, END_REALIGNED
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.training.corpora.sample import SPLITS, Reading, Sample, Split, found, missing, video_of
+
+COLUMNS = ("VIDEO_ID", "VIDEO_NAME", "SENTENCE_NAME", "START_REALIGNED", "END_REALIGNED", "SENTENCE")
+
+
+@dataclass(frozen=True)
+class How2Sign:
+    """Clips of the frontal camera with their English."""
+
+    folder: Path
+    name: str = "how2sign"
+    signed: str = "ASL"
+    written: str = "en"
+    had_at: str = "https://how2sign.github.io"
+
+    def read(self) -> Reading:
+        """Of every list that is there; one split is enough."""
+        lists = {split: self._list(split) for split in SPLITS}
+        if not any(lists.values()):
+            raise missing(self, f"how2sign_realigned_train.csv in {self.folder}")
+        videos = [self.folder, *sorted(path for path in self.folder.rglob("raw_videos") if path.is_dir())]
+        listed = (sample for split, path in lists.items() if path for sample in self._rows(path, split, videos))
+        return found(self, listed, f"clips raw_videos/SENTENCE_NAME.mp4 in {self.folder}")
+
+    def _list(self, split: Split) -> Path | None:
+        return next(iter(sorted(self.folder.rglob(f"how2sign_realigned_{split}.csv"))), None)
+
+    def _rows(self, path: Path, split: Split, videos: list[Path]) -> Iterator[Sample]:
+        with path.open(encoding="utf-8", newline="") as file:
+            tabs = "\t" in file.readline()
+            file.seek(0)
+            quoting = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
+            rows = csv.DictReader(file, delimiter="\t" if tabs else ",", quoting=quoting)
+            if lost := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
+                raise missing(self, f"a column {lost[0]} in {path}")
+            for row in rows:
+                if float(row["END_REALIGNED"]) > float(row["START_REALIGNED"]):
+                    yield self._sample(row, split, videos)
+
+    def _sample(self, row: Mapping[str, str], split: Split, videos: list[Path]) -> Sample:
+        start, end = float(row["START_REALIGNED"]), float(row["END_REALIGNED"])
+        name, video = row["SENTENCE_NAME"], row["VIDEO_NAME"]
+        clip = video_of(videos, name)
+        cut: tuple[float, float | None] = (0.0, None)
+        if not clip.is_file() and (whole := video_of(videos, video)).is_file():
+            clip, cut = whole, (start, end)
+        signer = video.removeprefix(row["VIDEO_ID"]).strip("-").split("-")[0]
+        return Sample(name, clip, split, row["SENTENCE"].strip(), *cut, signer=signer, source=row["VIDEO_ID"])
