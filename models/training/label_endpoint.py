@@ -1,32 +1,36 @@
-"""Pseudo-glosses from an OpenAI-compatible server: cached on disk, resumable, patient with a busy server.
+"""Pseudo-glosses from an OpenAI-compatible server: cached on disk, paced, resumable, patient with a busy server.
 
-Every answer is appended to the cache file as it comes, under a digest of model, instruction and sentence, so a run that
-was stopped asks only for what is missing.
+Every answer is in the cache (`label_cache.py`) as soon as it comes, so a run that was stopped or killed asks only for what
+is missing. An answer that is no gloss is asked for once more with the complaint; then its sentence is refused by name.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
+import queue
+import random
+import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
-INSTRUCTION = (
-    "Write the American Sign Language pseudo-glosses of the English sentence: its content words as lemmas in capital"
-    " letters, in ASL order (time, topic, comment), without articles, copulas and inflection. Write I and me as ME. Write a"
-    " proper noun as # and its letters, such as #MARIA. Answer with the glosses on one line, blanks between them, and"
-    " nothing else."
-)
-_TOKEN = re.compile(r"#?[A-Z0-9]+(?:[-'][A-Z0-9]+)*")
-_BUSY = frozenset({408, 409, 429, 500, 502, 503, 504})
+from models.training.label_answers import AnswerError, tokens_of
+from models.training.label_cache import Answer, AnswerCache, Message, key_of
+from models.training.label_rate import Pace, backoff_s, told_wait_s
+
+PROMPT = Path(__file__).with_name("label_prompt.txt")
+ROUNDS = 2
+"""Answers asked of a model for one sentence: the first, and one after a complaint."""
+_BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_ITS_SENTENCE = frozenset({400, 413, 422})
+"""Once others were answered, these are about the sentence (its content, its length), not about the server."""
 
 
 class EndpointError(ValueError):
-    """The server did not give glosses; the text says what came."""
+    """The server gives no answers; the text says what came and how to mend it."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,13 @@ class Endpoint:
 
     url: str
     model: str
-    key: str = ""
+    key: str = field(default="", repr=False)
+    prompt: str = ""
+    temperature: float | None = 0.0
+    requests_per_minute: float = 0.0
+    concurrency: int = 4
     timeout_s: float = 60.0
-    attempts: int = 5
+    attempts: int = 8
     first_wait_s: float = 1.0
 
     def __post_init__(self) -> None:
@@ -45,97 +53,156 @@ class Endpoint:
             raise ValueError(
                 f"an endpoint is a http(s) address and a model, got {self.url!r}, {self.model!r}: give both"
             )
+        if self.concurrency < 1 or self.attempts < 1 or self.requests_per_minute < 0:
+            raise ValueError("expected at least one request at a time and one attempt, and no negative pace: mend them")
+
+
+@dataclass
+class Spent:
+    """What this run asked of the server; `requests` counts every attempt, the tokens are what the server said."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 class EndpointGlosser:
-    """English -> tokens through the server, each sentence asked once for all time; a context manager."""
+    """English -> tokens through the server, each sentence asked once for all time; a context manager, for threads too."""
 
     def __init__(self, endpoint: Endpoint, cache: Path) -> None:
-        self.endpoint, self.cache = endpoint, cache
-        self.asked = 0
+        self.endpoint, self.spent = endpoint, Spent()
+        self._prompt = endpoint.prompt or PROMPT.read_text(encoding="utf-8").strip()
+        self._cache, self._pace = AnswerCache(cache), Pace(endpoint.requests_per_minute)
+        self._stop, self._lock, self._answered = threading.Event(), threading.Lock(), False
         headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
         self._client = httpx.Client(base_url=endpoint.url.rstrip("/"), headers=headers, timeout=endpoint.timeout_s)
-        self._known = _read(cache)
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        self._file = cache.open("a", encoding="utf-8")
 
     def __enter__(self) -> EndpointGlosser:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stop.set()
         self._client.close()
-        self._file.close()
+        self._cache.__exit__()
 
     def __call__(self, english: str) -> tuple[str, ...]:
-        key = hashlib.sha256(f"{self.endpoint.model}\n{INSTRUCTION}\n{english}".encode()).hexdigest()
-        if key not in self._known:
-            self._known[key] = tokens_of(self._ask(english), english)
-            self._file.write(json.dumps({"key": key, "english": english, "tokens": self._known[key]}) + "\n")
-            self._file.flush()
-        return self._known[key]
+        """Tokens of a sentence; raises AnswerError when no round gave glosses, EndpointError when the server fails."""
+        tokens = self._rounds(english, ask=True)
+        assert tokens is not None, english
+        return tokens
 
-    def _ask(self, english: str) -> str:
-        messages = [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": english}]
-        body = {"model": self.endpoint.model, "messages": messages, "temperature": 0}
-        self.asked += 1
+    def known(self, english: str) -> tuple[str, ...] | None:
+        """As the call, but asks nothing: None for a sentence that the server was not asked to the end."""
+        return self._rounds(english, ask=False)
+
+    def fetch(self, sentences: Iterable[str], seconds: float) -> None:
+        """Asks for all that are not known, several at a time, for so many seconds; then `known` has them.
+
+        Raises EndpointError at the first that the server fails; answers under way are still kept.
+        """
+        waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+        for english in dict.fromkeys(sentences):
+            waiting.put(english)
+        end = time.monotonic() + seconds
+        with ThreadPoolExecutor(self.endpoint.concurrency, "labels") as pool:
+            workers = [pool.submit(self._work, waiting, end) for _ in range(self.endpoint.concurrency)]
+            try:
+                for worker in as_completed(workers):
+                    worker.result()
+            except BaseException:
+                self._stop.set()  # the others end after the request that they have under way
+                raise
+
+    def _work(self, waiting: queue.SimpleQueue[str], end: float) -> None:
+        while time.monotonic() < end and not self._stop.is_set():
+            try:
+                english = waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                self(english)
+            except AnswerError:
+                continue  # it is in the cache; `known` raises it again where the sample is refused by name
+
+    def _rounds(self, english: str, *, ask: bool) -> tuple[str, ...] | None:
+        messages = [{"role": "system", "content": self._prompt}, {"role": "user", "content": english}]
+        refused = AnswerError("")
+        for _ in range(ROUNDS):
+            key = key_of(self.endpoint.model, messages)
+            answer = self._cache.get(key) or (self._asked(key, messages, english) if ask else None)
+            if answer is None:
+                return None
+            if answer.text is None:
+                raise AnswerError(f"the server refused {english!r} ({answer.why}); leave the sample out")
+            try:
+                return tokens_of(answer.text, english)
+            except AnswerError as error:
+                refused = error
+                complaint = f"That was no line of glosses: {error}. Answer again with the glosses alone."
+                messages += [{"role": "assistant", "content": answer.text}, {"role": "user", "content": complaint}]
+        raise refused
+
+    def _asked(self, key: str, messages: list[Message], english: str) -> Answer:
+        body: dict[str, object] = {"model": self.endpoint.model, "messages": messages}
+        if self.endpoint.temperature is not None:
+            body["temperature"] = self.endpoint.temperature
+        answer = self._post(body)
+        self._cache.put(key, english, answer)
+        with self._lock:
+            self._answered = self._answered or answer.text is not None
+            self.spent.prompt_tokens += answer.prompt_tokens
+            self.spent.completion_tokens += answer.completion_tokens
+        return answer
+
+    def _post(self, body: dict[str, object]) -> Answer:
+        failure = "nothing"
         for attempt in range(1, self.endpoint.attempts + 1):
+            if self._stop.wait(self._pace.take()):
+                break
+            with self._lock:
+                self.spent.requests += 1
+            wait_s = backoff_s(attempt, self.endpoint.first_wait_s, random.random())
             try:
                 response = self._client.post("/chat/completions", json=body)
             except httpx.TransportError as error:
-                failure, wait_s = f"{type(error).__name__}: {error}", self._wait_s(attempt)
+                failure = f"{type(error).__name__}: {error}"
             else:
-                if response.is_success:
-                    return _content(response)
-                failure = f"status {response.status_code}: {response.text[:120]}"
-                if response.status_code not in _BUSY:
-                    break
-                wait_s = self._wait_s(attempt, response.headers.get("retry-after", ""))
-            if attempt < self.endpoint.attempts:
-                time.sleep(wait_s)
+                answer, failure = self._read(response)
+                if answer is not None:
+                    return answer
+                told_s = told_wait_s(response.headers, time.time())
+                if told_s is not None:
+                    wait_s = 0.0  # all wait, by the shared pace
+                    self._pace.rest(told_s)
+            if attempt < self.endpoint.attempts and self._stop.wait(wait_s):
+                break
         raise EndpointError(
-            f"expected glosses from {self.endpoint.url}, got {failure}; look at the server, then run again"
+            f"expected glosses from {self.endpoint.url}, got {failure}; look at the server, then run again: answers are kept"
         )
 
-    def _wait_s(self, attempt: int, told: str = "") -> float:
-        """Doubling, unless the server says how long."""
-        return (
-            min(60.0, float(told)) if told.isdigit() else min(60.0, self.endpoint.first_wait_s * 2.0 ** (attempt - 1))
-        )
+    def _read(self, response: httpx.Response) -> tuple[Answer | None, str]:
+        """The answer, or None and what failed when another attempt may mend it; raises EndpointError when none would."""
+        said = " ".join(response.text.split())[:160]
+        status = f"status {response.status_code}: {said}"
+        if response.is_success:
+            answer = _answer(response)
+            return answer, f"no chat completion: {said!r} (does the address end with its version, as /v1?)"
+        if response.status_code in _ITS_SENTENCE and self._answered:
+            return Answer(None, status), ""
+        if response.status_code not in _BUSY or "insufficient_quota" in response.text:
+            raise EndpointError(
+                f"{self.endpoint.url} refuses: {status}; mend address, model, key or quota, then run again"
+            )
+        return None, status
 
 
-def tokens_of(answer: str, english: str) -> tuple[str, ...]:
-    """The tokens of an answer of one line; raises EndpointError when it holds anything but glosses."""
-    tokens = tuple(answer.strip().replace(",", " ").rstrip(".?!").split())
-    odd = [token for token in tokens if not _TOKEN.fullmatch(token)]
-    if odd or not tokens:
-        raise EndpointError(
-            f"expected glosses in capitals for {english!r}, got {answer.strip()[:80]!r}; try another model"
-        )
-    return tokens
-
-
-def _content(response: httpx.Response) -> str:
+def _answer(response: httpx.Response) -> Answer | None:
+    """None when the body is no chat completion; a completion without a text (a refusal, say) has an empty one."""
     try:
-        return str(response.json()["choices"][0]["message"]["content"])
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise EndpointError(
-            f"expected a chat completion, got {response.text[:120]!r}; check that the address ends with its version, as /v1"
-        ) from error
-
-
-def _read(cache: Path) -> dict[str, tuple[str, ...]]:
-    """A line cut off by a crash is left out: its sentence is asked again."""
-    known: dict[str, tuple[str, ...]] = {}
-    if not cache.is_file():
-        return known
-    text = cache.read_text(encoding="utf-8")
-    for line in text.split("\n"):
-        try:
-            held = json.loads(line)
-            known[held["key"]] = tuple(held["tokens"])
-        except (json.JSONDecodeError, KeyError, TypeError):
-            continue
-    if text and not text.endswith("\n"):
-        with cache.open("a", encoding="utf-8") as file:
-            file.write("\n")
-    return known
+        held = response.json()
+        content = held["choices"][0]["message"]["content"]
+        usage = held.get("usage") or {}
+        counts = (int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
+    except (LookupError, TypeError, AttributeError, ValueError):  # no JSON is a ValueError
+        return None
+    return Answer(content if isinstance(content, str) else "", "", *counts)

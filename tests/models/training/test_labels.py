@@ -1,60 +1,15 @@
-"""Labels from sentences: by rules, from a real server on this machine, refused by name when they do not fit."""
+"""Labels from sentences: by rules, resumed, refused by name when they do not fit."""
 
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from models.training.label_endpoint import Endpoint, EndpointError, EndpointGlosser, tokens_of
+from models.training.label_files import LabelFileError, read_labels
 from models.training.labels import Label, LabelError, checked, ctc_steps
 from models.training.labels_stage import train
-
-
-class GlossServer(HTTPServer):
-    """Answers every sentence with the next of `answers`: a status and a text."""
-
-    def __init__(self) -> None:
-        self.answers: list[tuple[int, str]] = []
-        self.bodies: list[dict[str, Any]] = []
-        super().__init__(("127.0.0.1", 0), GlossHandler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-
-class GlossHandler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        server = self.server
-        assert isinstance(server, GlossServer)
-        server.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        status, text = server.answers.pop(0)
-        held = {"choices": [{"message": {"content": text}}]} if status == 200 else {"error": text}
-        body = json.dumps(held).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Retry-After", "0")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
-@pytest.fixture
-def server() -> Iterator[GlossServer]:
-    with GlossServer() as made:
-        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield made
-        made.shutdown()
-        thread.join(5)
 
 
 def test_ctc_needs_a_blank_between_repeats() -> None:
@@ -68,40 +23,6 @@ def test_ctc_needs_a_blank_between_repeats() -> None:
         checked(label, 4)
     with pytest.raises(LabelError, match="clip-8.*no gloss"):
         checked(Label("clip-8", "The.", (), ()), None)
-
-
-def test_the_server_is_asked_once_for_a_sentence_and_busy_answers_are_waited_out(
-    server: GlossServer, tmp_path: Path
-) -> None:
-    endpoint, cache = Endpoint(server.url, "some-model", key="secret", first_wait_s=0.01), tmp_path / "cache.jsonl"
-    server.answers = [(429, "busy"), (200, "ME NAME #MARIA")]
-    with EndpointGlosser(endpoint, cache) as glosser:
-        assert glosser("My name is Maria.") == glosser("My name is Maria.") == ("ME", "NAME", "#MARIA")
-    assert len(server.bodies) == 2
-    assert server.bodies[1]["messages"][1]["content"] == "My name is Maria."
-    with cache.open("a") as file:
-        file.write('{"key": "cut off by a cra')
-    server.answers = [(200, "YOU GO WHERE")]
-    with EndpointGlosser(endpoint, cache) as glosser:
-        assert glosser("My name is Maria.") == ("ME", "NAME", "#MARIA")
-        assert glosser("Where are you going?") == ("YOU", "GO", "WHERE")
-        assert glosser.asked == 1
-    with EndpointGlosser(endpoint, cache) as glosser:
-        assert glosser("Where are you going?") == ("YOU", "GO", "WHERE")
-
-
-def test_a_server_that_refuses_or_babbles_is_an_error_that_says_so(server: GlossServer, tmp_path: Path) -> None:
-    server.answers = [(401, "no key"), (200, "Sure, here you go!"), (500, "x"), (500, "x")]
-    with EndpointGlosser(Endpoint(server.url, "m", attempts=2, first_wait_s=0.01), tmp_path / "c.jsonl") as glosser:
-        with pytest.raises(EndpointError, match="status 401"):
-            glosser("One.")
-        with pytest.raises(EndpointError, match="expected glosses in capitals for 'Two.'"):
-            glosser("Two.")
-        with pytest.raises(EndpointError, match="status 500"):
-            glosser("Three.")
-    assert tokens_of("ME, LOOK-FOR #NY2.\n", "x") == ("ME", "LOOK-FOR", "#NY2")
-    with pytest.raises(ValueError, match="address and a model"):
-        Endpoint("localhost", "m")
 
 
 @pytest.fixture
@@ -127,19 +48,44 @@ def test_the_stage_labels_by_rules_and_refuses_by_name(data: Path, tmp_path: Pat
     assert "b.mp4: the sentence 'The.' has no gloss" in refused
 
 
-def test_the_stage_goes_on_where_it_was_stopped(data: Path, tmp_path: Path, server: GlossServer) -> None:
+def test_the_stage_goes_on_where_it_was_stopped(data: Path, tmp_path: Path) -> None:
     assert train(data, tmp_path, minutes=0) == {"labels": 0.0, "refused": 0.0}
     train(data, tmp_path)
-    with (tmp_path / "labels.jsonl").open("r+") as file:
-        lines = file.readlines()
-        file.seek(0)
-        file.truncate()
-        file.write(lines[0] + lines[1][:20])
-    server.answers = [(200, "YOU GO WHERE")]
-    figures = train(data, tmp_path, endpoint=Endpoint(server.url, "m"))
-    assert figures == {"labels": 2.0, "refused": 2.0}
-    assert len(server.bodies) == 1
-    assert '["YOU", "GO", "WHERE"]' in (tmp_path / "labels.jsonl").read_text().splitlines()[1]
+    whole = (tmp_path / "labels.jsonl").read_text()
+    first, second = whole.splitlines(keepends=True)
+    (tmp_path / "labels.jsonl").write_text(first + second[:20])
+    assert train(data, tmp_path) == {"labels": 2.0, "refused": 2.0}
+    assert (tmp_path / "labels.jsonl").read_text() == whole
+
+
+def test_one_folder_holds_the_labels_of_one_labeller(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path, by="lexicon")
+    with pytest.raises(LabelFileError, match=r"was begun by lexicon; give another --out"):
+        train(data, tmp_path)
+
+
+def test_a_file_of_sentences_serves_as_well(tmp_path: Path) -> None:
+    sentences = tmp_path / "mine.tsv"
+    sentences.write_text("a\tWe buy a new car.\n")
+    train(sentences, tmp_path / "out")
+    assert read_labels(tmp_path / "out")[0].tokens == ("WE", "BUY", "NEW", "CAR")
+    sentences.write_text("a We buy a new car.\n")
+    with pytest.raises(ValueError, match="line 1: expected `clip<TAB>English`"):
+        train(sentences, tmp_path / "other")
+
+
+def test_files_that_are_no_labels_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "labels.jsonl"
+    with pytest.raises(LabelFileError, match="no such file: make them with"):
+        read_labels(path)
+    path.write_text('{"name": "a", "english": "Go.", "tokens": "GO"}\n')
+    with pytest.raises(LabelFileError, match="line 1: expected"):
+        read_labels(path)
+    path.write_text('{"name": "a", "english": "Go.", "tokens": ["GO"]}\n{"name": "b", "engl')
+    assert [label.name for label in read_labels(path)] == ["a"]
+    path.write_text('{"name": "a", "english": "Go.", "tokens": ["GO"]}\n' * 2)
+    with pytest.raises(LabelFileError, match="names a sample twice"):
+        read_labels(path)
 
 
 def test_missing_sentences_are_said(tmp_path: Path) -> None:
