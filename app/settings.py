@@ -30,6 +30,17 @@ def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     return cores if said[0] == "max" else max(1, min(cores, int(said[0]) // int(said[1])))
 
 
+def user_cache() -> Path | None:
+    """This user's folder for what can be made again; None where the system knows of none."""
+    chosen = os.environ.get("XDG_CACHE_HOME", "")
+    if Path(chosen).is_absolute():
+        return Path(chosen) / "signbind"
+    try:
+        return Path.home() / ".cache" / "signbind"
+    except RuntimeError:  # a user without a home
+        return None
+
+
 class Settings(BaseSettings):
     """What the operator chooses. Times and sizes carry their unit in the name."""
 
@@ -54,6 +65,8 @@ class Settings(BaseSettings):
     """Of all workers; half the cores, since decoders and the server need theirs, and threads that wait burn time."""
     picture_threads: int = Field(default_factory=usable_cores, ge=1, le=512)
     """Of all workers, for OpenVINO's picture networks; they wait without burning time."""
+    cache_dir: Path | None = Field(default_factory=user_cache)
+    """Compiled networks are kept here, so that a worker starts quicker the next time; empty: nothing is kept."""
     worker_start_timeout_s: float = Field(300.0, gt=0)
     worker_stall_timeout_s: float = Field(60.0, gt=0)
     """A worker that answers nothing for so long while work waits is replaced."""
@@ -117,6 +130,11 @@ class Settings(BaseSettings):
     """Signs client tokens; without it, tokens end with the process."""
     allowed_origins: Words = ()
     """Web origins besides the server's own; `*` allows all."""
+
+    @field_validator("cache_dir", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return value or None
 
     @field_validator("api_keys", "allowed_origins", "devices", mode="before")
     @classmethod

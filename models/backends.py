@@ -6,12 +6,15 @@ a few fixed sizes, so that every shape is prepared once, before the first stream
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
+import logging
+import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -23,6 +26,8 @@ from torch import Tensor, nn
 
 from models.captured import CapturedStep
 from models.folding import folded
+
+log = logging.getLogger("signbind.backends")
 
 Pictures = NDArray[np.uint8]
 Network = Callable[[Pictures], NDArray[np.float32]]
@@ -38,13 +43,15 @@ SIZES = (8, 16, 24, 32, 48, 64)
 class Backend:
     """`name` is one of BACKENDS, `precision` that of OpenVINO on a CPU; so many `threads` may call at the same time.
 
-    "int8": eight bits where the checkpoint has a network in them, bfloat16 for the others.
+    "int8": eight bits where the checkpoint has a network in them, bfloat16 for the others. `cache` is a folder where what
+    OpenVINO made of those in eight bits is kept for the next process, which is ready with it in a fifth of the time.
     """
 
     name: BackendName = "auto"
     device: str = "cpu"
     threads: int = 1
     precision: Literal["f32", "bf16", "int8"] = "int8"
+    cache: Path | None = None
 
     def __post_init__(self) -> None:
         if self.name not in BACKENDS:
@@ -65,9 +72,9 @@ class Backend:
         """The module, folded, as a function; `example` is one picture as it comes, (1, ...); `eight_bits` the same network
         in that form, if there is one."""
         if self.chosen == "torch":
-            return Sized(_torch(folded(module), self.device), example)
+            return Sized(_torch(folded(module), self.device), example, SIZES)
         if self.precision == "int8" and eight_bits is not None and eight_bits.is_file():
-            return Sized(_openvino(_read(eight_bits), self), example)
+            return Sized(_openvino(str(eight_bits), self, _kept(eight_bits, self.cache)), example)
         return Sized(_openvino(_converted(folded(module), example), self), example)
 
     def function(self, module: nn.Module, example: tuple[Tensor, ...]) -> Function:
@@ -87,12 +94,15 @@ def has_openvino() -> bool:
 
 
 class Sized:
-    """Cuts and pads batches to SIZES, every one of which has run once when the object is made."""
+    """Cuts and pads batches to SIZES; those of `prepared`, and at least the smallest, have run once when the object is made.
 
-    def __init__(self, run: Network, example: Pictures) -> None:
+    With OpenVINO the first run of another size takes some 8 ms more than the next: less than a start is held up by them all.
+    """
+
+    def __init__(self, run: Network, example: Pictures, prepared: Sequence[int] = SIZES[:1]) -> None:
         self._run = run
         self._outputs = run(np.repeat(example, SIZES[0], 0)).shape[1:]
-        for size in SIZES[1:]:
+        for size in prepared[1:]:
             run(np.repeat(example, size, 0))
 
     def __call__(self, pictures: Pictures) -> NDArray[np.float32]:
@@ -123,14 +133,15 @@ def _torch(module: nn.Module, device: str) -> Network:
     return run
 
 
-def _openvino(model: Any, backend: Backend) -> Network:
-    """A model of OpenVINO's as a function of any number of pictures: each calling thread has a core to itself, which is
-    quicker than several cores in one call, where every layer waits for the slowest."""
+def _openvino(model: Any, backend: Backend, kept: Mapping[str, str] | None = None) -> Network:
+    """A model of OpenVINO's, or the name of its file, as a function of any number of pictures: each calling thread has a core
+    to itself, which is quicker than several cores in one call, where every layer waits for the slowest."""
     openvino = _package()
     hints: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": "f32" if backend.precision == "f32" else "bf16",
         "INFERENCE_NUM_THREADS": backend.threads, "NUM_STREAMS": backend.threads,
         "ENABLE_CPU_PINNING": False,  # other processes need their cores as well
+        **(kept or {}),
     }  # fmt: skip
     compiled, own = openvino.Core().compile_model(model, "CPU", hints), threading.local()
 
@@ -144,8 +155,18 @@ def _openvino(model: Any, backend: Backend) -> Network:
     return run
 
 
-def _read(path: Path) -> Any:
-    return _package().Core().read_model(str(path))
+def _kept(file: Path, cache: Path | None) -> dict[str, str]:
+    """What tells OpenVINO to keep the compiled file, and to take it from there if it has it already; nothing where that
+    cannot be. OpenVINO's own key knows the file's name, time and size, and not what is in it: so the folder's name does."""
+    if cache is None:
+        return {}
+    folder = cache / hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        log.warning("compiled networks are not kept, so every start takes longer: %s", error)
+        return {}
+    return {"CACHE_DIR": str(folder)} if os.access(folder, os.W_OK | os.X_OK) else {}
 
 
 def _converted(module: nn.Module, example: Pictures) -> Any:
@@ -155,6 +176,12 @@ def _converted(module: nn.Module, example: Pictures) -> Any:
         model = openvino.convert_model(module, example_input=torch.from_numpy(np.repeat(example, 2, 0)))
     model.reshape({0: openvino.PartialShape([-1, *example.shape[1:]])})
     return model
+
+
+def load_libraries() -> None:
+    """Loads what a backend may need, and runs nothing of it: no thread is started."""
+    if has_openvino():
+        _package()
 
 
 def _package() -> Any:

@@ -44,6 +44,8 @@ class WorkerConfig:
     """Chunks of features kept of every slot, for the worker that comes after this one."""
     backend: Literal["auto", "torch", "openvino"] = "auto"
     picture_threads: int = 1
+    cache: str | None = None
+    """Folder for what was compiled once."""
 
 
 # server -> worker

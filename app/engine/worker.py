@@ -125,7 +125,8 @@ def load_translator(config: WorkerConfig) -> Translator:
     torch.set_num_threads(config.torch_threads)
     if config.checkpoint.startswith(RANDOM):
         return Translator.random(config.slots, int(config.checkpoint.removeprefix(RANDOM)))
-    backend = Backend(config.backend, config.device, config.picture_threads)
+    cache = Path(config.cache) if config.cache else None
+    backend = Backend(config.backend, config.device, config.picture_threads, cache=cache)
     precision = config.llm.precision if config.llm.url is None else None
     return translator(Path(config.checkpoint), config.device, config.slots, backend=backend, precision=precision)
 

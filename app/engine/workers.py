@@ -68,6 +68,7 @@ class Worker:
             chunks,
             settings.backend,
             max(1, settings.picture_threads // len(settings.worker_devices)),
+            None if settings.cache_dir is None else str(settings.cache_dir / "openvino"),
         )
         self.table = SlotTable(settings.slots)
         self.streams: dict[int, EngineStream] = {}

@@ -1,6 +1,8 @@
 """Backends: batches of any size give what the module gives, folded, padded, by torch and by OpenVINO."""
 
+import os
 import sys
+import warnings
 from pathlib import Path
 
 import cv2
@@ -31,6 +33,27 @@ def with_statistics(module: nn.Module) -> nn.Module:
             nn.init.uniform_(part.weight, 0.5, 1.5)
             nn.init.normal_(part.bias)
     return module.eval()
+
+
+class Times(nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.full((1, 4), factor))
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return pictures.float() * self.factor
+
+
+def onnx_file(folder: Path, factor: float) -> bytes:
+    """A network in a file, as `signbind train int8` leaves one, that multiplies."""
+    path = folder / "times.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Times(factor), (torch.zeros(2, 4, dtype=torch.uint8),), str(path), dynamo=False, input_names=["pictures"],
+            dynamic_axes={"pictures": {0: "count"}},
+        )  # fmt: skip
+    return path.read_bytes()
 
 
 def networks() -> list[tuple[nn.Module, np.ndarray]]:
@@ -79,7 +102,7 @@ def test_any_number_of_pictures_is_cut_and_padded_to_prepared_sizes(count: int) 
         sizes.append(len(pictures))
         return pictures.astype(np.float32).sum((1, 2))[:, None]
 
-    sized = Sized(run, np.zeros((1, 2, 2), np.uint8))
+    sized = Sized(run, np.zeros((1, 2, 2), np.uint8), SIZES)
     assert sizes == list(SIZES), "every size runs once beforehand"
     pictures = RNG.integers(0, 256, (count, 2, 2), np.uint8)
     np.testing.assert_array_equal(sized(pictures), pictures.astype(np.float32).sum((1, 2))[:, None].reshape(count, 1))
@@ -94,6 +117,47 @@ def test_openvino_in_bfloat16_is_near_and_reports_nothing_to_anybody() -> None:
     found = Backend("openvino").network(module, pictures[:1])(pictures)
     assert np.linalg.norm(found - expected) < 0.05 * np.linalg.norm(expected)
     assert sys.modules["openvino_telemetry"] is None
+
+
+@needs_openvino
+def test_what_was_compiled_is_kept_by_what_is_in_the_file(tmp_path: Path) -> None:
+    """Weights of another training have the same size, and in an image often the same time."""
+    first, other, cache = onnx_file(tmp_path, 1.0), onnx_file(tmp_path, 2.0), tmp_path / "cache"
+    assert len(first) == len(other)
+    backend, path, module = Backend("openvino", cache=cache), tmp_path / "network.int8.onnx", nn.Identity()
+    pictures = RNG.integers(0, 9, (3, 4), np.uint8)
+    for content, factor in ((first, 1.0), (first, 1.0), (other, 2.0)):
+        path.write_bytes(content)
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        np.testing.assert_allclose(backend.network(module, pictures[:1], path)(pictures), factor * pictures, rtol=0.01)
+    assert len(list(cache.glob("*/*.blob"))) == 2
+
+
+@needs_openvino
+def test_a_kept_file_that_is_cut_short_is_made_anew(tmp_path: Path) -> None:
+    """A worker may be killed while it writes."""
+    path, cache = tmp_path / "network.int8.onnx", tmp_path / "cache"
+    path.write_bytes(onnx_file(tmp_path, 3.0))
+    pictures = RNG.integers(0, 9, (3, 4), np.uint8)
+    backend, module = Backend("openvino", cache=cache), nn.Identity()
+    backend.network(module, pictures[:1], path)
+    (kept,) = cache.glob("*/*.blob")
+    whole = kept.stat().st_size
+    kept.chmod(0o600)
+    kept.write_bytes(kept.read_bytes()[: whole // 2])
+    np.testing.assert_allclose(backend.network(module, pictures[:1], path)(pictures), 3.0 * pictures, rtol=0.01)
+    assert whole // 2 < kept.stat().st_size
+
+
+@needs_openvino
+def test_without_a_folder_to_keep_it_in_it_is_only_slower(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path, no_folder = tmp_path / "network.int8.onnx", tmp_path / "a file"
+    path.write_bytes(onnx_file(tmp_path, 3.0))
+    no_folder.write_text("")
+    pictures = RNG.integers(0, 9, (3, 4), np.uint8)
+    found = Backend("openvino", cache=no_folder / "cache").network(nn.Identity(), pictures[:1], path)(pictures)
+    np.testing.assert_allclose(found, 3.0 * pictures, rtol=0.01)
+    assert "compiled networks are not kept" in caplog.text
 
 
 def test_what_cannot_be_is_said() -> None:
