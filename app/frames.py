@@ -10,33 +10,34 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.canvas import SMALL_HEIGHT, SMALL_WIDTH, shrink
-from models.clock import HEIGHT, WIDTH
+from models.canvas import I420_ROWS, SMALL_HEIGHT, SMALL_WIDTH, shrink
+from models.clock import WIDTH
 
-FRAME_BYTES = (HEIGHT * WIDTH + SMALL_HEIGHT * SMALL_WIDTH) * 3
+FRAME_BYTES = I420_ROWS * WIDTH + SMALL_HEIGHT * SMALL_WIDTH * 3
 Frame = NDArray[np.uint8]
 
 
 class FrameRing:
-    """`frames` (capacity, HEIGHT, WIDTH, 3) and the same shrunk for the locator, `small` (capacity, SMALL_HEIGHT,
-    SMALL_WIDTH, 3): uint8 RGB, shared by every process that holds the descriptor."""
+    """`frames` (capacity, 720, 640), I420 as in `models/canvas.py`, and the same shrunk for the locator, `small` (capacity,
+    120, 160, 3), RGB: uint8, shared by every process that holds the descriptor."""
 
     def __init__(self, descriptor: int, capacity: int) -> None:
         self.descriptor, self.capacity = descriptor, capacity
         self._memory = mmap.mmap(descriptor, capacity * FRAME_BYTES)
         flat: NDArray[np.uint8] = np.frombuffer(self._memory, np.uint8)
-        full = capacity * HEIGHT * WIDTH * 3
-        self.frames: Frame = flat[:full].reshape(capacity, HEIGHT, WIDTH, 3)
+        full = capacity * I420_ROWS * WIDTH
+        self.frames: Frame = flat[:full].reshape(capacity, I420_ROWS, WIDTH)
         self.small: Frame = flat[full:].reshape(capacity, SMALL_HEIGHT, SMALL_WIDTH, 3)
 
-    def put(self, position: int, canvas: Frame) -> None:
-        """Writes a picture of the canvas's size, once: whoever reads it reads it here."""
-        self.frames[position] = canvas
-        shrink(canvas, into=self.small[position])
+    def put(self, position: int, draw: Callable[[Frame], None]) -> None:
+        """Has a picture drawn on the canvas at `position`, where whoever reads it reads it."""
+        draw(self.frames[position])
+        shrink(self.frames[position], into=self.small[position])
 
     @classmethod
     def create(cls, capacity: int) -> FrameRing:

@@ -1,6 +1,7 @@
 """From boxes to what the encoders see: square crops of hands and mouth, and the geometry channels of one step.
 
-Boxes are `(centre_x / width, centre_y / height, side / height)` of the canvas; keys are the signer's own sides.
+Boxes are `(centre_x / width, centre_y / height, side / height)` of the canvas; keys are the signer's own sides. A canvas
+may come in either form of `models/canvas.py`; crops are the same but for rounding.
 """
 
 import math
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.canvas import grey_of, planes, rgb_of
 from models.clock import HEIGHT, WIDTH
 from models.layout import GEOMETRY
 
@@ -24,20 +26,25 @@ Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float]
 
 
-def crop(frame: Pixels, box: Box, size: int, enlarge: float) -> Pixels:
-    """The square of `box` enlarged, resampled to (size, size[, 3]); outside the frame its edge repeats."""
-    height, width = frame.shape[:2]
-    side = max(2, round(box[2] * height * enlarge))
-    left, top = round(box[0] * width - side / 2), round(box[1] * height - side / 2)
+def crop(pixels: Pixels, box: Box, size: int, enlarge: float) -> Pixels:
+    """The square of `box` enlarged, of an RGB picture or one plane, resampled to (size, size[, 3]); outside of the picture
+    its edge repeats."""
+    height, width = pixels.shape[:2]
+    left, top, side = _square(box, width, height, enlarge)
     x0, x1 = _inside(left, left + side, width)
     y0, y1 = _inside(top, top + side, height)
-    piece = frame[y0:y1, x0:x1]
+    piece = pixels[y0:y1, x0:x1]
     if piece.shape[:2] != (side, side):
         around = (max(0, y0 - top), max(0, top + side - y1), max(0, x0 - left), max(0, left + side - x1))
         padded = cv2.copyMakeBorder(piece, *around, cv2.BORDER_REPLICATE)
         piece = np.asarray(padded[:side, :side], np.uint8)
-    way = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(piece, (size, size), interpolation=way), np.uint8)
+    return _resampled(piece, size)
+
+
+def _square(box: Box, width: int, height: int, enlarge: float) -> tuple[int, int, int]:
+    """Left, top and side in whole pixels."""
+    side = max(2, round(box[2] * height * enlarge))
+    return round(box[0] * width - side / 2), round(box[1] * height - side / 2), side
 
 
 def _inside(start: int, stop: int, limit: int) -> tuple[int, int]:
@@ -46,16 +53,39 @@ def _inside(start: int, stop: int, limit: int) -> tuple[int, int]:
     return first, max(first + 1, min(stop, limit))
 
 
-def hand(frame: Pixels, box: Box, *, left: bool) -> Pixels:
+def _resampled(square: Pixels, size: int) -> Pixels:
+    way = cv2.INTER_AREA if len(square) > size else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(square, (size, size), interpolation=way), np.uint8)
+
+
+def _chroma_crop(plane: Pixels, box: Box, size: int, enlarge: float) -> Pixels:
+    """Of U or V what lies under the square that `crop` takes of Y, to half a pixel of Y."""
+    left, top, side = _square(box, WIDTH, HEIGHT, enlarge)
+    half = (side + 1) // 2
+    centre = ((left + side / 2 - 1) / 2, (top + side / 2 - 1) / 2)  # pixels are counted from the first one's centre
+    return _resampled(np.asarray(cv2.getRectSubPix(plane, (half, half), centre), np.uint8), size)
+
+
+def _colour_crop(canvas: Pixels, box: Box, size: int, enlarge: float) -> Pixels:
+    """`crop` of a canvas in either form, as RGB; of I420 planes first, since then a small picture is converted."""
+    if canvas.ndim == 3:
+        return crop(canvas, box, size, enlarge)
+    y, u, v = planes(canvas)
+    how = box, size, enlarge
+    return rgb_of((crop(y, *how), _chroma_crop(u, *how), _chroma_crop(v, *how)))
+
+
+def hand(canvas: Pixels, box: Box, *, left: bool) -> Pixels:
     """(64, 64, 3) RGB; left hands are mirrored, so that every hand looks like a right one."""
-    cut = crop(frame, box, HAND_SIDE, HAND_ENLARGE)
+    cut = _colour_crop(canvas, box, HAND_SIDE, HAND_ENLARGE)
     return np.ascontiguousarray(cut[:, ::-1]) if left else cut
 
 
-def mouth(frame: Pixels, box: Box) -> Pixels:
+def mouth(canvas: Pixels, box: Box) -> Pixels:
     """(40, 40) grey."""
-    cut = crop(frame, box, MOUTH_SIDE, MOUTH_ENLARGE)
-    return np.asarray(cv2.cvtColor(cut, cv2.COLOR_RGB2GRAY), np.uint8)
+    if canvas.ndim == 2:
+        return grey_of(crop(planes(canvas)[0], box, MOUTH_SIDE, MOUTH_ENLARGE))
+    return np.asarray(cv2.cvtColor(crop(canvas, box, MOUTH_SIDE, MOUTH_ENLARGE), cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def geometry(boxes: Mapping[str, Box | None], previous: Mapping[str, Box | None] | None) -> NDArray[np.float32]:

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 
 from app.client_media import ENCODER_OPTIONS, MediaError, decoded_frames, even
 from app.frames import Frame
 from app.ingest.pace import Pacer
+from app.ingest.planes import PlaneWriter
 from app.protocol import KEY, MEDIA_HEADER, VIDEO
-from models.canvas import letterbox
-from models.clock import FRAME_RATE_HZ, STEP_MS
+from models.canvas import I420_ROWS
+from models.clock import FRAME_RATE_HZ, STEP_MS, WIDTH
 
 START = {"type": "session.start", "media": "packets", "codec": "h264"}
 LONGEST_CLIP_S = 120
@@ -72,9 +74,12 @@ def at_frame_rate(file: Path) -> Iterator[Any]:
 
 
 def canvases(file: Path, seconds: float = 10.0) -> list[Frame]:
-    """The file's first seconds as the engine gets them, (480, 640, 3) each; MediaError where it cannot be read."""
-    pictures = islice(at_frame_rate(file), round(seconds * FRAME_RATE_HZ))
-    return [letterbox(picture.to_ndarray(format="rgb24"))[0] for picture in pictures]
+    """The file's first seconds as the engine gets them, I420 (720, 640) each; MediaError where it cannot be read."""
+    writer, drawn = PlaneWriter(), []
+    for picture in islice(at_frame_rate(file), round(seconds * FRAME_RATE_HZ)):
+        drawn.append(np.empty((I420_ROWS, WIDTH), np.uint8))
+        writer.draw(picture, drawn[-1])
+    return drawn
 
 
 def encoded(pictures: Iterator[Any]) -> Iterator[EncodedFrame]:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from app.bench.clip import canvases
 from app.bench.figures import median, ratio
@@ -74,7 +77,7 @@ async def engine_rate(pool: Pool, frames: Sequence[Frame], seconds: float) -> fl
 
 def fill(stream: EngineStream, frames: Sequence[Frame], first: int) -> None:
     for position in range(stream.ring.capacity):
-        stream.ring.put(position, frames[(first + position) % len(frames)])
+        stream.ring.put(position, partial(np.copyto, src=frames[(first + position) % len(frames)]))
 
 
 async def driven(stream: EngineStream, until_s: float) -> int:

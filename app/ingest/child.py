@@ -14,6 +14,7 @@ import signal
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +26,6 @@ from app.frames import Frame, FrameRing
 from app.ingest import decode
 from app.ingest.pace import Pacer
 from app.ingest.sources import MediaSocket
-from models.canvas import letterbox
 
 JOB_BYTES = 1 << 16
 
@@ -83,7 +83,7 @@ class FrameWriter:
 
     def __init__(self, control: socket.socket, lines: Lines, ring: FrameRing, free: tuple[int, ...]) -> None:
         self._control, self._lines, self._ring, self._free = control, lines, ring, deque(free)
-        self._previous: Frame | None = None
+        self._shown: int | None = None
         self._since_s = time.monotonic()
 
     def write(self, reading: decode.Reading, source: MediaSocket | None) -> int:
@@ -94,22 +94,28 @@ class FrameWriter:
             place = pacer.place(picture.time_ms)
             if place.tick is None:
                 continue
-            canvas, _ = letterbox(picture.rgb())
             for tick in range(place.tick - place.held, place.tick):
-                self._put(canvas if self._previous is None else self._previous, tick, source)
-            self._put(canvas, place.tick, source)
-            self._previous = canvas
+                self._put(self._draw_again, tick, source)
+            self._put(picture.draw, place.tick, source)
             written += place.held + 1
         return written
 
-    def _put(self, canvas: Frame, tick: int, source: MediaSocket | None) -> None:
+    def _put(self, draw: Callable[[Frame], None], tick: int, source: MediaSocket | None) -> None:
         begun_s = self._since_s if source is None else max(self._since_s, source.received_s)
-        decode_ms = (time.monotonic() - begun_s) * 1e3
+        decoded_s = time.monotonic()
         position = self._free_position()
-        self._ring.put(position, canvas)
+        waited_s = time.monotonic() - decoded_s
+        self._ring.put(position, draw)
+        self._shown = position
+        decode_ms = (time.monotonic() - begun_s - waited_s) * 1e3
         consumed = source.consumed if source else 0
         self._lines.add(frame=position, tick=tick, consumed=consumed, decode_ms=round(decode_ms, 3))
         self._since_s = time.monotonic()
+
+    def _draw_again(self, canvas: Frame) -> None:
+        """The picture shown last: a position that was given back keeps it until this process writes there."""
+        assert self._shown is not None, "nothing was shown yet"
+        canvas[...] = self._ring.frames[self._shown]
 
     def _free_position(self) -> int:
         while not self._free:

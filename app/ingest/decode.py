@@ -16,10 +16,10 @@ import numpy as np
 from av.codec.context import CodecContext, Flags
 from av.container import InputContainer
 from av.packet import Packet as AvPacket
-from av.video.reformatter import VideoReformatter
 
 from app.errors import ServiceError, failure
 from app.frames import Frame
+from app.ingest.planes import PlaneWriter
 from app.ingest.sources import MediaSocket, WholeMoov
 from app.protocol import parse_packet
 
@@ -34,10 +34,10 @@ HARD_LIMIT_FACTOR = 4
 
 @dataclass(frozen=True)
 class Picture:
-    """One decoded picture; `rgb` converts it when it is needed: (height, width, 3) uint8."""
+    """One decoded picture; `draw` puts it on an I420 canvas when it is needed."""
 
     time_ms: float
-    rgb: Callable[[], Frame]
+    draw: Callable[[Frame], None]
 
 
 @dataclass
@@ -88,7 +88,7 @@ def packets(source: MediaSocket, codec: str, max_pixels: int) -> Reading:
     def pictures() -> Iterator[Picture]:
         decoder: Any = CodecContext.create(DECODERS[codec], "r")
         _settle(decoder, max_pixels)
-        expected, bad, reformatter = -1, 0, VideoReformatter()
+        expected, bad, writer = -1, 0, PlaneWriter()
         while (message := source.read_message()) is not None:
             packet = parse_packet(message)
             if packet.sequence != expected and not packet.is_key:
@@ -104,7 +104,7 @@ def packets(source: MediaSocket, codec: str, max_pixels: int) -> Reading:
                 bad, expected = _one_more_bad(bad, f"{codec} packets", _reason(error)), -1
                 continue
             for frame in frames:
-                yield _picture(frame, (frame.pts or 0) / 1000, max_pixels, reformatter)
+                yield _picture(frame, (frame.pts or 0) / 1000, max_pixels, writer)
 
     return Reading(pictures())
 
@@ -113,19 +113,20 @@ def jpegs(source: MediaSocket, max_pixels: int) -> Reading:
     """One image a message; an image that cannot be read is left out, many in a row are an error."""
 
     def pictures() -> Iterator[Picture]:
-        bad = 0
+        bad, writer = 0, PlaneWriter()
         while (message := source.read_message()) is not None:
             packet = parse_packet(message)
             size = jpeg_size(packet.payload)
             image = None
             if size is not None:
                 _check_size(*size, max_pixels)
-                image = cv2.imdecode(np.frombuffer(packet.payload, np.uint8), cv2.IMREAD_COLOR)
+                image = cv2.imdecode(np.frombuffer(packet.payload, np.uint8), cv2.IMREAD_COLOR_RGB)
             if image is None:
                 bad = _one_more_bad(bad, "JPEG images", "no JPEG")
                 continue
             bad = 0
-            yield Picture(packet.pts_us / 1000, partial(_rgb_of_bgr, image))
+            frame = av.VideoFrame.from_numpy_buffer(np.asarray(image, np.uint8), "rgb24")
+            yield Picture(packet.pts_us / 1000, partial(writer.draw, frame))
 
     return Reading(pictures())
 
@@ -186,7 +187,7 @@ def _container_pictures(container: InputContainer, max_pixels: int) -> Iterator[
     context = stream.codec_context
     _check_size(context.width, context.height, max_pixels)
     _settle(context, max_pixels)
-    bad, time_ms, reformatter = 0, 0.0, VideoReformatter()
+    bad, time_ms, writer = 0, 0.0, PlaneWriter()
     for packet in _demuxed(container, stream):
         try:
             frames = packet.decode()
@@ -196,7 +197,7 @@ def _container_pictures(container: InputContainer, max_pixels: int) -> Iterator[
         for frame in frames:
             bad = 0
             time_ms = time_ms + 1000 / 25 if frame.time is None else frame.time * 1000
-            yield _picture(frame, time_ms, max_pixels, reformatter)
+            yield _picture(frame, time_ms, max_pixels, writer)
 
 
 def _demuxed(container: InputContainer, stream: Any) -> Iterator[Any]:
@@ -230,20 +231,9 @@ def _refuse_truncated(container: InputContainer, last_ms: float) -> None:
         raise failure("truncated", got=got)
 
 
-def _picture(frame: Any, time_ms: float, max_pixels: int, reformatter: VideoReformatter) -> Picture:
+def _picture(frame: Any, time_ms: float, max_pixels: int, writer: PlaneWriter) -> Picture:
     _check_size(frame.width, frame.height, max_pixels)
-    return Picture(time_ms, partial(_rgb_of, frame, reformatter))
-
-
-def _rgb_of(frame: Any, reformatter: VideoReformatter) -> Frame:
-    """One reformatter for all pictures of a stream: to set one up takes longer than to use it."""
-    rgb: Frame = np.asarray(reformatter.reformat(frame, format="rgb24").to_ndarray(), np.uint8)
-    turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
-
-
-def _rgb_of_bgr(image: Any) -> Frame:
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    return Picture(time_ms, partial(writer.draw, frame))
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

@@ -31,7 +31,7 @@ Frames = Sequence[NDArray[np.uint8]]
 
 
 class BareNetworks:
-    """The networks of `checkpoint` on batches made of `frames` (480, 640, 3), one copy a core, each on one thread."""
+    """The networks of `checkpoint` on batches made of canvases in either form, one copy a core, each on one thread."""
 
     def __init__(self, checkpoint: Path, frames: Frames, device: str, cores: int) -> None:
         backend = Backend("auto", device, threads=1)

@@ -1,9 +1,10 @@
 """Letterboxing keeps the whole picture undistorted, and boxes find their way back."""
 
+import cv2
 import numpy as np
 import pytest
 
-from models.canvas import letterbox
+from models.canvas import grey_of, letterbox, planes, rgb_of, shrink
 from models.clock import HEIGHT, WIDTH
 
 
@@ -16,8 +17,10 @@ def test_the_picture_lies_whole_in_the_middle(size: tuple[int, int]) -> None:
     assert (columns.min(), rows.min()) == (place.left, place.top)
     inner_width, inner_height = columns.max() - columns.min() + 1, rows.max() - rows.min() + 1
     assert inner_width == WIDTH or inner_height == HEIGHT
-    assert inner_width / inner_height == pytest.approx(width / height, rel=0.05)
-    assert abs((WIDTH - inner_width) - 2 * place.left) <= 1
+    scale = min(WIDTH / width, HEIGHT / height)
+    assert (inner_width, inner_height) == pytest.approx((width * scale, height * scale), abs=1)
+    assert abs((WIDTH - inner_width) - 2 * place.left) <= 2
+    assert all(side % 2 == 0 for side in (inner_width, inner_height, place.left, place.top))
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (480, 640), (640, 480), (333, 777)])
@@ -48,3 +51,45 @@ def test_a_frame_of_the_right_size_is_not_copied() -> None:
 def test_what_is_no_rgb_frame_is_refused(frame: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected an RGB frame"):
         letterbox(frame)
+
+
+def i420(softness: int, spread: int) -> np.ndarray:
+    """A canvas of random patches (of `softness` pixels) within what RGB can show."""
+    rng = np.random.default_rng(softness)
+
+    def plane(width: int, height: int, middle: int) -> np.ndarray:
+        patches = rng.integers(middle - spread, middle + spread, (height // softness, width // softness), np.uint8)
+        return cv2.resize(patches, (width, height), interpolation=cv2.INTER_LINEAR)
+
+    parts = plane(WIDTH, HEIGHT, 126), plane(WIDTH // 2, HEIGHT // 2, 128), plane(WIDTH // 2, HEIGHT // 2, 128)
+    return np.concatenate([part.ravel() for part in parts]).reshape(HEIGHT * 3 // 2, WIDTH)
+
+
+@pytest.mark.parametrize("softness", [1, 4, 40])
+def test_the_small_picture_of_the_planes_is_that_of_their_rgb(softness: int) -> None:
+    """A mean is linear and so is the matrix: what differs is rounding, of U and V twice as much."""
+    canvas = i420(softness, spread=30)
+    error = shrink(canvas).astype(int) - shrink(cv2.cvtColor(canvas, cv2.COLOR_YUV2RGB_I420))
+    assert np.abs(error).max() <= 3 and abs(error.mean()) < 0.5
+
+
+def test_the_small_picture_is_written_where_one_wants_it() -> None:
+    canvas, into = i420(4, 30), np.zeros((120, 160, 3), np.uint8)
+    assert shrink(canvas, into=into) is into
+    np.testing.assert_array_equal(into, shrink(canvas))
+
+
+def test_the_matrix_is_bt_601_in_limited_range() -> None:
+    """ITU-R BT.601-7: the bars of black, white and the primaries."""
+    bars = {(16, 128, 128): (0, 0, 0), (235, 128, 128): (255, 255, 255), (81, 90, 240): (255, 0, 0),
+            (145, 54, 34): (0, 255, 0), (41, 240, 110): (0, 0, 255)}  # fmt: skip
+    y, u, v = np.array(list(bars), np.uint8).T.reshape(3, 1, -1)
+    np.testing.assert_allclose(rgb_of((y, u, v))[0], list(bars.values()), atol=2)
+
+
+def test_grey_is_y_in_full_range() -> None:
+    rgb = np.repeat(np.arange(256, dtype=np.uint8), 480 * 640 * 3 // 256).reshape(480, 640, 3)
+    rgb[...] = rgb[:, :1]  # rows of one grey each
+    y = planes(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420))[0]
+    assert np.abs(grey_of(y).astype(int) - rgb[..., 0]).max() <= 1
+    assert grey_of(np.array([[0, 16, 235, 255]], np.uint8)).tolist() == [[0, 0, 255, 255]]

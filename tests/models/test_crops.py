@@ -1,5 +1,6 @@
 """Crops and geometry: the right pixels, at the picture's edge too, and channels that mean what they say."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -37,6 +38,28 @@ def test_left_hands_are_mirrored() -> None:
 def test_crops_reach_beyond_the_picture(box: tuple[float, float, float]) -> None:
     assert crops.crop(_frame(), box, 64, 1.25).shape == (64, 64, 3)
     assert crops.mouth(_frame(), box).shape == (40, 40)
+
+
+def _both_forms() -> tuple[np.ndarray, np.ndarray]:
+    """A soft picture as an I420 canvas, and that as RGB."""
+    patches = np.random.default_rng(3).integers(60, 200, (12, 16, 3), np.uint8)
+    soft = cv2.resize(patches, (640, 480), interpolation=cv2.INTER_CUBIC)
+    canvas = cv2.cvtColor(soft, cv2.COLOR_RGB2YUV_I420)
+    return canvas, cv2.cvtColor(canvas, cv2.COLOR_YUV2RGB_I420)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [(0.5, 0.5, 0.25), (0.503, 0.501, 0.2521), (0.31, 0.72, 0.08), (0.3, 0.4, 0.47), (0.0, 0.0, 0.3), (1.2, -0.3, 0.2),
+     (0.98, 0.97, 0.21), (0.5, 0.5, 3.0), (0.5, 0.5, 0.0)],
+)  # fmt: skip
+def test_crops_of_either_form_are_the_same_but_for_rounding(box: tuple[float, float, float]) -> None:
+    canvas, rgb = _both_forms()
+    for left in (False, True):
+        error = np.abs(crops.hand(canvas, box, left=left).astype(int) - crops.hand(rgb, box, left=left))
+        assert error.mean() < 1.1 and error.max() <= 4
+    error = np.abs(crops.mouth(canvas, box).astype(int) - crops.mouth(rgb, box))
+    assert error.max() <= 1
 
 
 def test_geometry_of_nothing_is_zero() -> None:
