@@ -9,7 +9,17 @@ import sys
 
 import typer
 
-from app import cli_bench, cli_doctor, cli_errors, cli_live, cli_recipes, cli_serve, cli_train, cli_translate
+from app import (
+    cli_bench,
+    cli_doctor,
+    cli_errors,
+    cli_labels,
+    cli_live,
+    cli_recipes,
+    cli_serve,
+    cli_train,
+    cli_translate,
+)
 
 app = typer.Typer(
     name="signbind",
@@ -26,6 +36,7 @@ app.command(rich_help_panel="Captions")(cli_translate.translate)
 app.command(rich_help_panel="Models")(cli_train.train)
 app.command(rich_help_panel="Models")(cli_recipes.evaluate)
 app.command(rich_help_panel="Models")(cli_recipes.synth)
+app.add_typer(cli_labels.labels, name="labels", rich_help_panel="Models")
 app.add_typer(cli_bench.bench, name="bench", rich_help_panel="This machine")
 app.command(rich_help_panel="This machine")(cli_doctor.doctor)
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,6 +83,16 @@ def corpus_samples(named: Iterable[str]) -> list[Sample]:
     ]
 
 
+def sentences_of(data: Sequence[str]) -> list[Sample]:
+    """`samples` of one path, or `corpus_samples` of all `NAME=DIR`; raises ValueError for a mixture."""
+    named = [one for one in data if "=" in one and not Path(one).exists()]
+    if len(named) == len(data):
+        return corpus_samples(named)
+    if len(data) > 1:
+        raise ValueError(f"expected one file or folder, or corpora as NAME=DIR, got {' '.join(data)}: label them apart")
+    return list(samples(Path(data[0])))
+
+
 def train(
     data: Path, out: Path, *, minutes: float = 60.0, seed: int = 0, endpoint: Endpoint | None = None, by: By = "rules"
 ) -> dict[str, float]:
@@ -110,7 +120,7 @@ def make(
         _write(waiting, _rules(by), out, end)
     else:
         figures = _asked(waiting, endpoint, out, end)
-    return {"labels": float(len(names_in(kept))), "refused": float(len(names_in(refused))), **figures}
+    return {"labels": len(names_in(kept)), "refused": len(names_in(refused)), **figures}
 
 
 def _made_by(endpoint: Endpoint) -> dict[str, object]:
@@ -134,7 +144,7 @@ def _asked(waiting: list[Sample], endpoint: Endpoint, out: Path, end: float) -> 
             glosser.fetch((clean_english(sample.english) for sample in waiting), max(0.0, end - time.monotonic()))
         finally:
             _write(_answered(waiting, glosser), glosser, out)
-        return {name: float(count) for name, count in asdict(glosser.spent).items()}
+        return asdict(glosser.spent)
 
 
 def _answered(waiting: list[Sample], glosser: EndpointGlosser) -> Iterator[Sample]:
