@@ -128,6 +128,7 @@ async def measured_window(load: Load, streams: list[PacedStream], tasks: set[asy
         **engine_figures(counts),
         **spent,
         "cpu_s_per_media_s": cpu_per_media(spent["server_cpu_share"], load.streams),
+        "generator_cpu_s_per_media_s": cpu_per_media(spent["generator_cpu_share"], load.streams),
         "memory_mb": None if memory is None else memory.own_mb,
         **gpu.figures,
     }

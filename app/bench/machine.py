@@ -36,7 +36,8 @@ class Spent:
 
 
 def shares(before: Spent, after: Spent) -> dict[str, float | None]:
-    """Of all cores that may be used, 0 to 1; the machine's, and other programs', of all it has."""
+    """Of all cores that may be used, 0 to 1: the server's, and this program's, which in real use runs elsewhere. Of all cores
+    that the machine has: what was spent, what other programs spent, what nobody did."""
     core_s = (after.at_s - before.at_s) * usable_cores()
     machine_core_s = (after.at_s - before.at_s) * int(psutil.cpu_count() or 1)
     server_s = None if before.server_s is None or after.server_s is None else after.server_s - before.server_s
@@ -45,6 +46,7 @@ def shares(before: Spent, after: Spent) -> dict[str, float | None]:
         "server_cpu_share": None if server_s is None else server_s / core_s,
         "generator_cpu_share": own_s / core_s,
         "machine_cpu_share": machine_s / machine_core_s,
+        "idle_cpu_share": max(0.0, 1 - machine_s / machine_core_s),
         "others_cpu_share": None if server_s is None else max(0.0, machine_s - server_s - own_s) / machine_core_s,
     }
 

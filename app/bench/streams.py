@@ -12,17 +12,17 @@ from typing import Any
 from app.bench.clip import Clip
 from app.bench.figures import NOTHING, line_through
 from app.bench.level import Load, measured_level
+from app.bench.rounds import Level, decided, measured, noise
 from app.bench.search import largest
 from app.bench.server import ENDING_S, OwnServer, free_port, running_server, settings_for
 from app.cli_errors import CliError
 from app.settings import load_settings, usable_cores
 
-Level = dict[str, Any]
 AT_LARGEST = (
     "compute_lag_ms_p50", "compute_lag_ms_p95", "compute_lag_ms_p99", "final_caption_ms_p50", "final_caption_ms_p95",
     "drafts", "captions", "frames_per_s", "frames_dropped", "server_lag_ms_p95", "queue_wait_ms_mean", "step_ms_mean",
-    "server_cpu_share", "cpu_s_per_media_s", "machine_cpu_share", "others_cpu_share", "generator_cpu_share",
-    "generator_late_ms_p95", "memory_mb", "gpu_memory_mb", "gpu_utilisation",
+    "server_cpu_share", "cpu_s_per_media_s", "generator_cpu_share", "generator_cpu_s_per_media_s", "others_cpu_share",
+    "machine_cpu_share", "idle_cpu_share", "generator_late_ms_p95", "memory_mb", "gpu_memory_mb", "gpu_utilisation",
 )  # fmt: skip
 
 
@@ -34,6 +34,7 @@ class Measure:
     seconds: float
     most: int
     first: int = 2
+    rounds: int = 3
     checkpoint: Path | None = None
     device: str | None = None
     url: str | None = None
@@ -46,8 +47,6 @@ def measured_streams(measure: Measure, report: Callable[[Level], None]) -> dict[
 
     def passes(streams: int) -> bool:
         level = curve[streams] = level_of(measure, streams)
-        if streams == 1 and "frames_per_s" not in level:
-            raise CliError(f"Not even one stream went through: {level['why']}")
         report(level)
         return bool(level["passed"])
 
@@ -56,14 +55,28 @@ def measured_streams(measure: Measure, report: Callable[[Level], None]) -> dict[
 
 
 def level_of(measure: Measure, streams: int) -> Level:
-    """One level; CliError with the server's own words where it was the server's fault."""
+    """One level, of all its rounds on one server; CliError with the server's own words where it was the server's fault.
+
+    Streams begin at other places and phases in each round, so that no lucky draw decides.
+    """
     with server_of(measure, streams) as server:
         url, pid = (measure.url or "", None) if server is None else (server.url, server.pid)
-        load = Load(measure.clip, url, streams, measure.seconds, pid, measure.api_key)
-        level = asyncio.run(measured_level(load))
-        if server is not None:
-            server.refuse_faults(0.0 if "frames_per_s" in level else ENDING_S)
-        return level
+
+        def once(number: int) -> Level:
+            load = Load(measure.clip, url, streams, measure.seconds, pid, measure.api_key, seed=number)
+            level = asyncio.run(measured_level(load))
+            if server is not None:
+                server.refuse_faults(0.0 if is_measured(level) else ENDING_S)
+            if streams == 1 and not is_measured(level):
+                raise CliError(f"Not even one stream went through: {level['why']}")
+            return level
+
+        return decided(measured(once, measure.rounds))
+
+
+def is_measured(level: Level) -> bool:
+    """Whether it came to figures: its streams were taken in and none ended."""
+    return "frames_per_s" in level
 
 
 def server_of(measure: Measure, streams: int) -> AbstractContextManager[OwnServer | None]:
@@ -82,6 +95,7 @@ def summary(curve: dict[int, Level], most: int) -> dict[str, Any]:
     return {
         "max_streams": most,
         **{name: at_largest.get(name, NOTHING) for name in AT_LARGEST},
+        **noise(list(curve.values())),
         "memory_mb_per_stream": per_stream(curve, most, "memory_mb"),
         "gpu_memory_mb_per_stream": per_stream(curve, most, "gpu_memory_mb"),
         "cores_per_stream": slope,

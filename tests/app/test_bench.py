@@ -132,6 +132,18 @@ def test_this_process_is_measured() -> None:
     assert memory.processes >= 1 and len(held) / 1e6 < memory.own_mb <= memory.all_mb
     shares = machine.shares(before, after)
     assert shares["server_cpu_share"] is not None and shares["server_cpu_share"] > 0
+    assert shares["idle_cpu_share"] == pytest.approx(1 - (shares["machine_cpu_share"] or 0.0), abs=0.05)
+
+
+def test_what_is_spent_is_told_apart() -> None:
+    """In ten seconds of every core: the server half a core, this program a fifth, others a tenth."""
+    cores, used = os.cpu_count() or 1, machine.usable_cores()
+    before = machine.Spent(at_s=0.0, server_s=1.0, own_s=2.0, machine_s=3.0)
+    after = machine.Spent(at_s=10.0, server_s=6.0, own_s=4.0, machine_s=3.0 + 5.0 + 2.0 + 1.0)
+    assert machine.shares(before, after) == pytest.approx(
+        {"server_cpu_share": 0.5 / used, "generator_cpu_share": 0.2 / used, "machine_cpu_share": 0.8 / cores,
+         "others_cpu_share": 0.1 / cores, "idle_cpu_share": 1 - 0.8 / cores}
+    )  # fmt: skip
 
 
 def test_gpu_figures_are_read() -> None:
@@ -163,10 +175,13 @@ def test_too_few_moments_are_said() -> None:
 CURVE: list[dict[str, Any]] = [
     {"streams": streams, "passed": streams < 8, "why": "late" if streams == 8 else None, "frames_dropped": 0,
      "compute_lag_ms_p50": 50.0 + 5 * streams, "compute_lag_ms_p95": 100.0 + 20 * streams,
-     "frames_per_s": 25.0 * streams, "memory_mb": 600.0 + 100 * streams, "cpu_s_per_media_s": 0.25}
+     "frames_per_s": 25.0 * streams, "memory_mb": 600.0 + 100 * streams, "cpu_s_per_media_s": 0.25,
+     "compute_lag_ms_p95_low": 90.0 + 20 * streams, "compute_lag_ms_p95_high": 130.0 + 20 * streams, "rounds": 2,
+     "rounds_passed": 2 if streams < 8 else 0, "server_cpu_share": 0.1 * streams, "idle_cpu_share": 1 - 0.11 * streams,
+     "generator_cpu_share": 0.01 * streams}
     for streams in (1, 4, 8)
 ]  # fmt: skip
-CURVE.append({"streams": 16, "passed": False, "why": "it is full"})
+CURVE.append({"streams": 16, "passed": False, "why": "it is full", "rounds": 2, "rounds_passed": 0})
 
 
 def test_the_summary_is_of_the_largest_that_passed() -> None:
@@ -175,13 +190,17 @@ def test_the_summary_is_of_the_largest_that_passed() -> None:
     assert told["memory_mb_per_stream"] == 100.0 and math.isnan(told["gpu_memory_mb_per_stream"])
     assert told["cores_per_stream"] == pytest.approx(0.25) and told["cost_linearity_r2"] == pytest.approx(1.0)
     assert [level["streams"] for level in told["curve"]] == [1, 4, 8, 16]
+    assert (told["rounds"], told["levels_disagreed"]) == (8, 0)
+    assert told["lag_p95_spread_most"] == pytest.approx(40 / 120)
 
 
 def test_the_curve_is_drawn() -> None:
     root = ElementTree.fromstring(plot.curve_svg(CURVE, 250.0, "lag & load"))
     name = "{http://www.w3.org/2000/svg}"
     drawn = {line.get("class"): line.get("points", "").split() for line in root.iter(f"{name}polyline")}
-    assert [len(drawn[style]) for style in ("p50", "p95", "rate")] == [3, 3, 3]
+    assert [len(drawn[style]) for style in ("p50", "p95", "rate", "server", "generator", "idle")] == [3] * 6
+    ranges = [line for line in root.iter(f"{name}line") if line.get("class") == "range"]
+    assert len(ranges) == 3 and all(float(line.get("y1", 0)) > float(line.get("y2", 0)) for line in ranges)
     heights = [float(point.split(",")[1]) for point in drawn["p95"]]
     assert heights == sorted(heights, reverse=True) and len(set(heights)) == 3, "more lag lies higher"
     assert "lag & load" in [words.text for words in root.iter(f"{name}text")]
@@ -285,7 +304,7 @@ async def test_a_stream_that_ends_by_itself_fails(clip: Clip) -> None:
 @pytest.mark.timeout(300)
 def test_bench_streams_measures_a_real_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chart = tmp_path / "curve.svg"
-    words = ["bench", "streams", "--most", "2", "--seconds", "3", "--checkpoint", "random:0", "--plot", str(chart)]
+    words = ["bench", "streams", "--most", "2", "--seconds", "2", "--checkpoint", "random:0", "--plot", str(chart)]
     assert main([*words, "--json"]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     passed = [level["streams"] for level in told["curve"] if level["passed"]]
@@ -294,7 +313,10 @@ def test_bench_streams_measures_a_real_server(tmp_path: Path, capsys: pytest.Cap
     for level in told["curve"]:
         assert level["drafts"] > 0 and level["compute_lag_ms_p50"] > 0
         assert 0 < level["server_cpu_share"] <= 1 and 0 < level["generator_cpu_share"] < level["server_cpu_share"]
-        assert level["memory_mb"] > 100
+        assert level["memory_mb"] > 100 and 0 <= level["idle_cpu_share"] < 1
+        assert level["rounds"] in (2, 3) and level["rounds_passed"] != 1 or not level["passed"]
+        assert level["compute_lag_ms_p95_low"] <= level["compute_lag_ms_p95"] <= level["compute_lag_ms_p95_high"]
+    assert told["rounds"] == sum(level["rounds"] for level in told["curve"]) and told["lag_p95_spread_most"] >= 0
     assert ElementTree.parse(chart).getroot().tag.endswith("svg") and SAMPLE.is_file()
 
 
