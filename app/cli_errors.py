@@ -71,6 +71,7 @@ EXTRA_OF_MODULE = {
     "psycopg": "postgres",
     "sacrebleu": "train",
     "jiwer": "train",
+    "jinja2": "train",
     "rapidfuzz": "train",
     "simplemma": "train",
 }

@@ -26,6 +26,7 @@ DEFAULT_CHECKPOINT = Path("models/checkpoints/compact")
 
 
 class What(enum.StrEnum):
+    report = "report"
     synthetic = "synthetic"
     letters = "letters"
     fingerspelling = "fingerspelling"
@@ -43,6 +44,7 @@ class Evaluation:
 
 
 EVALUATIONS: dict[What, Evaluation] = {
+    What.report: Evaluation(None, frozenset({"seed", "sentences", "out", "records"})),
     What.synthetic: Evaluation(None, frozenset({"seed", "sentences"})),
     What.letters: Evaluation("a folder SOURCE/LETTER/*.jpg"),
     What.fingerspelling: Evaluation("a folder of WORD.mp4"),
@@ -58,17 +60,24 @@ def imported(module: str, function: str) -> Any:
 
 def evaluate(
     what: Annotated[What, typer.Argument(help="What to measure.")],
-    path: Annotated[Path | None, typer.Argument(help="The data to measure on; `synthetic` draws its own.")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(help="The data to measure on; `report` and `synthetic` draw their own.")
+    ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="The weights to measure; the bundled ones if not given.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="synthetic: which unseen signers and sentences.")] = None,
-    sentences: Annotated[int | None, typer.Option(min=1, help="synthetic: how many.")] = None,
+    seed: Annotated[int | None, typer.Option(help="report, synthetic: which unseen signers and sentences.")] = None,
+    sentences: Annotated[int | None, typer.Option(min=1, help="report, synthetic: how many.")] = None,
+    out: Annotated[Path | None, typer.Option(help="report: the HTML page to write (report.html).")] = None,
+    records: Annotated[
+        Path | None,
+        typer.Option(help="report: a file of what was measured; what it holds is not measured again.", dir_okay=False),
+    ] = None,
     adapter: Annotated[str | None, typer.Option(help="gloss2text: the LoRA adapter of the language model.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON last.")] = False,
 ) -> None:
     """Measure the weights on data that they were not trained on."""
-    asked = {"seed": seed, "sentences": sentences, "adapter": adapter}
+    asked = {"seed": seed, "sentences": sentences, "out": out, "records": records, "adapter": adapter}
     options = {name: value for name, value in asked.items() if value is not None}
     checkpoint = checkpoint or Path(BUNDLED_CHECKPOINT)
     check_evaluation(what, path, checkpoint, options)

@@ -1,0 +1,113 @@
+"""`signbind evaluate report`: measures what the records lack, then writes the page."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from models.evaluation.report.records import Records, Run, line_of
+
+Progress = Callable[[int, int], None]
+
+
+def evaluate(
+    path: Path | None, checkpoint: Path, *, seed: int | None = None, sentences: int | None = None,
+    out: Path = Path("report.html"), records: Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Writes the page to `out` and returns its figures.
+
+    `records` keeps what was measured. Sentences that it holds are not measured again; without `sentences` a file that holds
+    any is taken as it is, without any weights.
+    """
+    del path
+    if not out.absolute().parent.is_dir():
+        raise ValueError(f"{out.parent} is no folder: make it first, or write the page elsewhere with --out")
+    if records is None:
+        with tempfile.TemporaryDirectory() as folder:
+            held = gather(Path(folder) / "records.jsonl", checkpoint, seed, sentences, told)
+    else:
+        held = gather(records, checkpoint, seed, sentences, told)
+    from models.evaluation.report.figures import figures_of
+    from models.evaluation.report.page import page
+
+    figures = figures_of(held)
+    out.write_text(page(held, figures), encoding="utf-8")
+    return {"page": str(out), **figures.plain()}
+
+
+def gather(
+    file: Path, checkpoint: Path, seed: int | None, sentences: int | None, progress: Progress = lambda done, all_: None
+) -> Records:
+    """The records in `file` with at least `sentences` sentences, the missing ones measured now (200 if nothing is said)."""
+    held = Records.read(file) if file.exists() and file.stat().st_size else None
+    wanted = sentences if sentences is not None else len(held.sentences) if held and held.sentences else 200
+    if held is None or len(held.sentences) < wanted:
+        _measure(file, checkpoint, held, seed, wanted, progress)
+        held = Records.read(file)
+    elif seed is not None and seed != held.run.seed:
+        raise ValueError(f"{file} was measured with seed {held.run.seed}, not {seed}: name another file with --records")
+    return Records(held.run, held.sentences[:wanted])
+
+
+def _measure(
+    file: Path, checkpoint: Path, held: Records | None, seed: int | None, wanted: int, progress: Progress
+) -> None:
+    from models.evaluation.report.measure import Measure
+
+    run = run_of(checkpoint, seed if seed is not None else held.run.seed if held else 0)
+    if held is not None:
+        check_same(held.run, run, file)
+    numbers = {sentence.number for sentence in held.sentences} if held else set[int]()
+    measure = Measure.load(checkpoint)
+    kept = [line_of(run)] if held is None else [line_of(held.run), *(line_of(sentence) for sentence in held.sentences)]
+    file.write_text("".join(kept), encoding="utf-8")
+    with file.open("a", encoding="utf-8") as out:
+        for number in range(wanted):
+            if number not in numbers:
+                out.write(line_of(measure.sentence(number, run.seed)))
+                out.flush()
+            progress(number + 1, wanted)
+
+
+def run_of(checkpoint: Path, seed: int) -> Run:
+    """What runs now: these weights on this machine."""
+    import torch
+
+    from models.backends import Backend
+
+    backend = Backend("auto", threads=torch.get_num_threads())
+    return Run(
+        checkpoint.name, weights_of(checkpoint), seed, backend.chosen, torch.get_num_threads(), torch.__version__,
+        platform.machine(), datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )  # fmt: skip
+
+
+def weights_of(checkpoint: Path) -> str:
+    """The first twelve digits of a hash over all files of a checkpoint but its texts about itself."""
+    digest = hashlib.sha256()
+    for file in sorted(checkpoint.rglob("*")):
+        if file.is_file() and file.suffix != ".md":
+            digest.update(file.relative_to(checkpoint).as_posix().encode() + file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def check_same(held: Run, now: Run, file: Path) -> None:
+    """Refuses to add to records that other weights, another seed or another backend made."""
+    for name in ("weights", "seed", "backend"):
+        if getattr(held, name) != getattr(now, name):
+            raise ValueError(
+                f"{file} was measured with {name} {getattr(held, name)}, now it is {getattr(now, name)}: "
+                "name another file with --records, or ask for no more --sentences than it holds"
+            )
+
+
+def told(done: int, wanted: int) -> None:
+    """Says on stderr how far it is."""
+    if done % 10 == 0 or done == wanted:
+        print(f"{done} of {wanted} sentences", file=sys.stderr, flush=True)

@@ -1,0 +1,188 @@
+"""Which words of the references the captions have: names, function words, content words; and names that nobody said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from models.evaluation.report.records import FoundWord, Sentence
+from models.evaluation.scores import plain_words
+from models.synthetic.sentences import LONGEST_SPELLED, english_to_glosses
+
+FUNCTION_WORDS: dict[str, frozenset[str]] = {
+    name: frozenset(words.split())
+    for name, words in {
+        "determiners": """a an the this that these those my your his her its our their some any no every each all both
+            another""",
+        "conjunctions": "and or but if because while although when nor so yet than",
+        "prepositions": """in on at to from with of for about into onto over under between behind before after against
+            without by near through during until up down""",
+        "auxiliaries": """am is are was were be been being do does did have has had will would shall should can could may
+            might must""",
+    }.items()
+}
+"""Closed lists; a word of several classes is counted in the first."""
+_ALWAYS_CAPITAL = frozenset({"i", "i'm", "i'll", "i've", "i'd"})
+SPELLED_SLACK_MS = 400
+"""A spelled word of a caption answers a true spelling that is no further from it than this."""
+
+
+@dataclass
+class Found:
+    """Of words asked for, how many were there; of words given, how many were asked for."""
+
+    asked: int = 0
+    given: int = 0
+    right: int = 0
+
+    def add(self, given: Iterable[str], asked: Iterable[str]) -> None:
+        """Compared as bags, without case."""
+        one, other = Counter(word.lower() for word in given), Counter(word.lower() for word in asked)
+        self.given, self.asked = self.given + one.total(), self.asked + other.total()
+        self.right += (one & other).total()
+
+    @property
+    def recall(self) -> float | None:
+        """None where nothing was asked for."""
+        return self.right / self.asked if self.asked else None
+
+    @property
+    def precision(self) -> float | None:
+        """None where nothing was given."""
+        return self.right / self.given if self.given else None
+
+
+def function_class(word: str) -> str | None:
+    """The class of a function word, or None."""
+    return next((name for name, words in FUNCTION_WORDS.items() if word.lower() in words), None)
+
+
+def spelled_names(tokens: Sequence[str]) -> frozenset[str]:
+    """The spelled words of a reference's tokens, in capitals."""
+    return frozenset(token[1:] for token in tokens if token.startswith("#"))
+
+
+def proper_nouns(text: str, spelled: frozenset[str] = frozenset()) -> list[str]:
+    """Words with a capital that the place in the sentence does not explain, without a possessive's ending.
+
+    A first word is one when it is among `spelled` (capitals, cut at LONGEST_SPELLED), or when neither the signs' words nor
+    the function words know it.
+    """
+    found, first = [], True
+    for raw in text.split():
+        word = raw.strip('.,?!;:"()[]').removesuffix("'s")
+        named = word[:1].isupper() and word.lower() not in _ALWAYS_CAPITAL
+        if named and (not first or is_spelled(word, spelled) or _unknown(word)):
+            found.append(word)
+        first = raw.endswith((".", "?", "!"))
+    return found
+
+
+def is_spelled(word: str, spelled: frozenset[str]) -> bool:
+    """Whether a word was spelled; of a long one only the beginning may have been."""
+    return word.upper()[:LONGEST_SPELLED] in spelled
+
+
+def _unknown(word: str) -> bool:
+    return function_class(word) is None and any(token.startswith("#") for token in english_to_glosses(word))
+
+
+WRONG = ("misread spelling", "misread sign", "invented")
+
+
+@dataclass(frozen=True)
+class WrongName:
+    """A name in a caption that the reference lacks.
+
+    `kind`, one of WRONG: the signer spelled something there, but not this; a sign was read as this; or neither: the
+    language model added it, or spelling was read where none was shown.
+    """
+
+    number: int
+    name: str
+    kind: str
+    english: str
+    caption: str
+
+
+def wrong_names(sentence: Sentence) -> list[WrongName]:
+    """Proper nouns of a sentence's captions that its reference does not have."""
+    spelled = spelled_names(sentence.truth.tokens)
+    asked = Counter(word.lower() for word in proper_nouns(sentence.truth.english, spelled))
+    wrong = []
+    for name in proper_nouns(sentence.caption, spelled):
+        if asked[name.lower()]:
+            asked[name.lower()] -= 1
+            continue
+        kind = wrong_kind(name, sentence)
+        wrong.append(WrongName(sentence.number, name, kind, sentence.truth.english, sentence.caption))
+    return wrong
+
+
+def wrong_kind(name: str, sentence: Sentence) -> str:
+    """Which of WRONG a name is, by the tokens behind the words that show it and by what was shown at their time."""
+    words = [word for segment in sentence.segments for word in segment.words if name in word.text]
+    if any(word.source == "fingerspelling" and _spelling_at(word, sentence) for word in words):
+        return WRONG[0]
+    return WRONG[1] if any(word.source == "sign" for word in words) else WRONG[2]
+
+
+def _spelling_at(word: FoundWord, sentence: Sentence) -> bool:
+    """Whether the signer spelled something about the time of this word."""
+    begin_ms, end_ms = word.start_ms - SPELLED_SLACK_MS, word.end_ms + SPELLED_SLACK_MS
+    return any(letter.start_ms <= end_ms and letter.end_ms >= begin_ms for letter in sentence.truth.letters)
+
+
+@dataclass(frozen=True)
+class NameWay:
+    """The names of all captions written in one way."""
+
+    way: str
+    recall: float | None
+    precision: float | None
+    wrong: int
+    asked: int
+
+
+WAYS = ("letters as seen", "verified", "verified, with session vocabulary")
+
+
+def name_ways(sentences: Sequence[Sentence]) -> list[NameWay]:
+    """Spelled names with verification off and on, and on with the session's vocabulary."""
+    return [_name_way(way, sentences) for way in WAYS]
+
+
+def written(sentence: Sentence, way: str) -> str:
+    """The captions of a sentence in one of WAYS."""
+    texts = {WAYS[0]: "as_seen", WAYS[1]: "text", WAYS[2]: "with_names"}
+    return " ".join(getattr(segment, texts[way]) for segment in sentence.segments)
+
+
+def _name_way(way: str, sentences: Sequence[Sentence]) -> NameWay:
+    found = Found()
+    for sentence in sentences:
+        spelled = spelled_names(sentence.truth.tokens)
+        asked = [word for word in proper_nouns(sentence.truth.english, spelled) if is_spelled(word, spelled)]
+        signed = {word.lower() for word in proper_nouns(sentence.truth.english, spelled)} - {w.lower() for w in asked}
+        given = [word for word in proper_nouns(written(sentence, way), spelled) if word.lower() not in signed]
+        found.add(given, asked)
+    return NameWay(way, found.recall, found.precision, found.given - found.right, found.asked)
+
+
+def word_classes(pairs: Sequence[tuple[str, str]]) -> dict[str, Found]:
+    """(caption, reference) pairs -> how the words of every class were found; "content words" are all that are in no list,
+    names among them."""
+    classes = {name: Found() for name in (*FUNCTION_WORDS, "content words")}
+    for caption, english in pairs:
+        given, asked = plain_words(caption), plain_words(english)
+        for name, found in classes.items():
+            own = None if name == "content words" else name
+            found.add((w for w in given if function_class(w) == own), (w for w in asked if function_class(w) == own))
+    return classes
+
+
+def content_recall(sentence: Sentence) -> float:
+    """The share of the reference's content words that the caption has; 1 where it has none."""
+    recall = word_classes([(sentence.caption, sentence.truth.english)])["content words"].recall
+    return 1.0 if recall is None else recall
