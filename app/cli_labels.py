@@ -61,7 +61,7 @@ def make(
     as_json: Json = False,
 ) -> None:
     """Write glosses, spelled words and phonemes of every sentence; what has no label is refused by name."""
-    from app.cli_recipes import imported, show
+    from app.cli_recipes import frame_bar, imported, show
 
     endpoint = None
     if by is By.endpoint:
@@ -76,9 +76,12 @@ def make(
         )
     sentences = imported("models.training.labels_stage", "sentences_of")(data)
     rules = "rules" if endpoint is not None else by.value
-    figures = imported("models.training.labels_stage", "make")(
-        sentences, out, minutes=minutes, endpoint=endpoint, by=rules
-    )
+    with frame_bar("labels") as bar:
+        task = bar.add_task("labels", total=None)
+        figures = imported("models.training.labels_stage", "make")(
+            sentences, out, minutes=minutes, endpoint=endpoint, by=rules,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
     show(f"labels by {by.value}: {out}", figures, as_json)
 
 
@@ -163,6 +166,22 @@ def keep_agreed(
         agreed, *paths, out, measure=measure.value, least=least
     )
     show(f"kept in {out}", {**agreed.figures(), **more}, as_json)
+
+
+@labels.command()
+def measure(
+    data: Annotated[Path, typer.Option(help="The folder of training data, with text/ncslgr.train.tsv.")],
+    by: Annotated[By, typer.Option(help="rules or lexicon.")] = By.rules,
+    as_json: Json = False,
+) -> None:
+    """Compare a rule labeller with the glosses that people wrote for the same sentences (NCSLGR)."""
+    from app.cli_recipes import imported, show
+
+    if by is By.endpoint:
+        raise CliError("measure compares rules alone; audit an endpoint's labels with `signbind labels audit`.")
+    glosser = imported("models.training.labels_stage", "rules")(by.value)
+    figures = imported("models.training.label_measure", "measure")(data, glosser)
+    show(f"{by.value} against people", figures, as_json)
 
 
 def labels_file(path: Path) -> Path:

@@ -10,8 +10,9 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from models.training.label_answers import AnswerError, tokens_of
 from models.training.label_cache import Answer, AnswerCache, Message, key_of
 from models.training.label_rate import Pace, backoff_s, told_wait_s
 
+Progress = Callable[[int, int], None]
 PROMPT = Path(__file__).with_name("label_prompt.txt")
 ROUNDS = 2
 """Answers asked of a model for one sentence: the first, and one after a complaint."""
@@ -73,7 +75,7 @@ class EndpointGlosser:
         self.endpoint, self.spent = endpoint, Spent()
         self._prompt = endpoint.prompt or PROMPT.read_text(encoding="utf-8").strip()
         self._cache, self._pace = AnswerCache(cache), Pace(endpoint.requests_per_minute)
-        self._stop, self._lock, self._answered = threading.Event(), threading.Lock(), False
+        self._stop, self._lock, self._answered, self._done = threading.Event(), threading.Lock(), False, 0
         headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
         self._client = httpx.Client(base_url=endpoint.url.rstrip("/"), headers=headers, timeout=endpoint.timeout_s)
 
@@ -95,17 +97,26 @@ class EndpointGlosser:
         """As the call, but asks nothing: None for a sentence that the server was not asked to the end."""
         return self._rounds(english, ask=False)
 
-    def fetch(self, sentences: Iterable[str], seconds: float) -> None:
+    def fetch(self, sentences: Iterable[str], seconds: float, progress: Progress | None = None) -> None:
         """Asks for all that are not known, several at a time, for so many seconds; then `known` has them.
 
-        Raises EndpointError at the first that the server fails; answers under way are still kept.
+        `progress` hears after each sentence how many are done, and of how many, from one thread at a time. Raises
+        EndpointError at the first that the server fails; answers under way are still kept.
         """
         waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
         for english in dict.fromkeys(sentences):
             waiting.put(english)
-        end = time.monotonic() + seconds
+        end, count = time.monotonic() + seconds, waiting.qsize()
+
+        def told() -> None:
+            with self._lock:
+                self._done += 1
+                if progress is not None:
+                    progress(self._done, count)
+
+        self._done = 0
         with ThreadPoolExecutor(self.endpoint.concurrency, "labels") as pool:
-            workers = [pool.submit(self._work, waiting, end) for _ in range(self.endpoint.concurrency)]
+            workers = [pool.submit(self._work, waiting, end, told) for _ in range(self.endpoint.concurrency)]
             try:
                 for worker in as_completed(workers):
                     worker.result()
@@ -113,16 +124,15 @@ class EndpointGlosser:
                 self._stop.set()  # the others end after the request that they have under way
                 raise
 
-    def _work(self, waiting: queue.SimpleQueue[str], end: float) -> None:
+    def _work(self, waiting: queue.SimpleQueue[str], end: float, told: Callable[[], None]) -> None:
         while time.monotonic() < end and not self._stop.is_set():
             try:
                 english = waiting.get_nowait()
             except queue.Empty:
                 return
-            try:
+            with suppress(AnswerError):  # it is in the cache; `known` raises it where the sample is refused by name
                 self(english)
-            except AnswerError:
-                continue  # it is in the cache; `known` raises it again where the sample is refused by name
+            told()
 
     def _rounds(self, english: str, *, ask: bool) -> tuple[str, ...] | None:
         messages = [{"role": "system", "content": self._prompt}, {"role": "user", "content": english}]
@@ -138,7 +148,9 @@ class EndpointGlosser:
                 return tokens_of(answer.text, english)
             except AnswerError as error:
                 refused = error
-                complaint = f"That was no line of glosses: {error}. Answer again with the glosses alone."
+                complaint = (
+                    f"That was no line of glosses: {str(error).split(';')[0]}. Answer again with the glosses alone."
+                )
                 messages += [{"role": "assistant", "content": answer.text}, {"role": "user", "content": complaint}]
         raise refused
 

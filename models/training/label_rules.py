@@ -175,7 +175,7 @@ def _word(clause: Clause, index: int) -> tuple[str, str]:
     table, word, lower = Table.load(), clause.words[index], clause.lower(index)
     capital = word[0].isupper() and (index > 0 or lower not in ("may", "march"))
     if lower in table.spelled and (capital or lower == "tv"):
-        return (f"#{table.spelled[lower]}" if table.spelled[lower] else _title(lower)), ""
+        return f"#{table.spelled[lower]}", ""
     if _is_silent(clause, index):
         return "", ""
     if _is_name(clause, index):
@@ -186,10 +186,6 @@ def _word(clause: Clause, index: int) -> tuple[str, str]:
         return _number(lower), ""
     gloss = table.words.get(lower) or base(lower).upper()
     return gloss, "wh" if lower in WH and clause.question else ""
-
-
-def _title(lower: str) -> str:
-    return "DOCTOR" if lower == "dr" else ""
 
 
 def _number(lower: str) -> str:
@@ -245,15 +241,23 @@ def _is_name(clause: Clause, index: int) -> bool:
     word, lower = clause.words[index], clause.lower(index)
     if not word[0].isupper() or lower in ("i", "ok") or lower in Table.load().signed_names | set(WH) | SUBJECTS:
         return False
-    if len(word) > 1 and word.isupper() and clause.capitals:
-        return True  # an acronym: DVD
     names, letters = default_names(), spelling(word)
+    common = letters in names.common and letters not in names.names
+    if len(word) > 1 and word.isupper() and clause.capitals:
+        return not common  # an acronym, DVD; but STOP is only loud
+    before, after = (clause.words[place : place + 1] for place in (max(index - 1, 0), index + 1))
     if clause.capitals and not (index == 0 and clause.starts):
+        if common and not (_is_capital(after) or (index > 0 and _is_capital(before))):
+            return False  # a capital by chance; within "Martial Arts Studio" it is part of a name
         return lower not in Table.load().words and lower not in ADVERBS | BEFORE_THAT
-    unknown = not simplemma.is_known(lower, lang="en") and letters not in names.common
-    if clause.capitals and unknown and clause.words[index + 1 : index + 2] and clause.words[index + 1][0].isupper():
+    if clause.capitals and not (simplemma.is_known(lower, lang="en") or common) and _is_capital(after):
         return True  # the first of two: Graco Mosaic
     return letters in names.names and letters not in names.common and lower not in Table.load().words
+
+
+def _is_capital(words: Sequence[str]) -> bool:
+    """Whether the one word, if there is one, begins with a capital and is not wholly of capitals."""
+    return bool(words) and words[0][0].isupper() and not words[0].isupper()
 
 
 @lru_cache(maxsize=65_536)

@@ -23,7 +23,7 @@ from models.pronunciation import pronounce
 from models.synthetic.sentences import english_to_glosses
 from models.training.gloss_corpora import clean_english
 from models.training.label_answers import AnswerError
-from models.training.label_endpoint import PROMPT, Endpoint, EndpointGlosser
+from models.training.label_endpoint import PROMPT, Endpoint, EndpointGlosser, Progress
 from models.training.label_files import claim, names_in
 from models.training.labels import Glosser, Label, LabelError, checked
 
@@ -102,12 +102,18 @@ def train(
 
 
 def make(
-    sentences: Iterable[Sample], out: Path, *, minutes: float, endpoint: Endpoint | None = None, by: By = "rules"
+    sentences: Iterable[Sample],
+    out: Path,
+    *,
+    minutes: float,
+    endpoint: Endpoint | None = None,
+    by: By = "rules",
+    progress: Progress | None = None,
 ) -> dict[str, float]:
     """Writes `out`/labels.jsonl and `out`/refused.jsonl; stops after `minutes` and goes on where it was next time.
 
-    With an `endpoint` it is the labeller, else the rules named by `by`. Gives the counts of labels and refusals, and what
-    was asked of the endpoint in this run.
+    With an `endpoint` it is the labeller, which tells `progress`, else the rules named by `by`. Gives the counts of labels
+    and refusals, and what was asked of the endpoint in this run.
     """
     out.mkdir(parents=True, exist_ok=True)
     kept, refused = out / "labels.jsonl", out / "refused.jsonl"
@@ -117,9 +123,9 @@ def make(
     end = time.monotonic() + 60 * minutes
     figures: dict[str, float] = {}
     if endpoint is None:
-        _write(waiting, _rules(by), out, end)
+        _write(waiting, rules(by), out, end)
     else:
-        figures = _asked(waiting, endpoint, out, end)
+        figures = _asked(waiting, endpoint, out, end, progress)
     return {"labels": len(names_in(kept)), "refused": len(names_in(refused)), **figures}
 
 
@@ -129,7 +135,7 @@ def _made_by(endpoint: Endpoint) -> dict[str, object]:
     return {"labeller": "endpoint", "model": endpoint.model, "prompt": hashlib.sha256(prompt.encode()).hexdigest()[:12]}
 
 
-def _rules(by: By) -> Glosser:
+def rules(by: By) -> Glosser:
     if by == "lexicon":
         return english_to_glosses
     from models.training.label_rules import glosses  # its dictionary takes a moment to load
@@ -137,11 +143,14 @@ def _rules(by: By) -> Glosser:
     return glosses
 
 
-def _asked(waiting: list[Sample], endpoint: Endpoint, out: Path, end: float) -> dict[str, float]:
+def _asked(
+    waiting: list[Sample], endpoint: Endpoint, out: Path, end: float, progress: Progress | None
+) -> dict[str, float]:
     """Fetches first, then writes what is known; an EndpointError comes when all that was answered is written."""
     with EndpointGlosser(endpoint, out / "endpoint_cache.jsonl") as glosser:
         try:
-            glosser.fetch((clean_english(sample.english) for sample in waiting), max(0.0, end - time.monotonic()))
+            english = (clean_english(sample.english) for sample in waiting)
+            glosser.fetch(english, max(0.0, end - time.monotonic()), progress)
         finally:
             _write(_answered(waiting, glosser), glosser, out)
         return asdict(glosser.spent)

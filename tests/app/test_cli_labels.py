@@ -52,6 +52,8 @@ def test_two_rules_are_made_audited_and_filtered(
         (["make", "--data", "s.tsv", "--out", "out", "--by", "endpoint", "--url", "http://x", "--model", "m",
           "--key-file", "none"], "none is no file with the API key"),
         (["make", "--data", "s.tsv", "--data", "how2sign=x", "--out", "out"], "label them apart"),
+        (["measure", "--data", "."], "there is no such file: put NCSLGR's utterances there"),
+        (["measure", "--data", ".", "--by", "endpoint"], "audit an endpoint's labels"),
         (["audit", "nothing"], "expected labels in nothing"),
         (["result", "nothing", "none.json"], "none.json does not exist"),
         (["filter", "nothing", "none", "--out", "nothing"], "expected labels in nothing"),
@@ -65,3 +67,15 @@ def test_failures_are_one_sentence(
     assert main(["labels", *words]) == 2
     told = capsys.readouterr().err
     assert says in told and told.count("\n") == 1 and "Traceback" not in told
+
+
+def test_rules_are_measured_against_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "ncslgr.train.tsv").write_text(
+        "file\tutterance\tsigner\tgloss\tgloss_ms\tenglish\n"
+        "f\t1\tS\tPOSS-1p FATHER BUY CAR\t0-1\tMy father is buying the car.\n"
+        "f\t2\tS\tfs-JOHN SEE IX-3p\t0-1\tJohn sees a house.\n"
+    )
+    assert main(["labels", "measure", "--data", str(tmp_path), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (figures["sentences"], figures["precision"], figures["recall"]) == (2, 6 / 7, 6 / 7)

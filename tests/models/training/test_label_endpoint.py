@@ -286,7 +286,9 @@ def test_a_busy_server_holds_back_all_threads(server: ChatServer, tmp_path: Path
 def test_the_pace_is_kept_over_all_threads(server: ChatServer, tmp_path: Path) -> None:
     with EndpointGlosser(endpoint(server, concurrency=4, requests_per_minute=600), tmp_path / "c.jsonl") as glosser:
         begun = time.monotonic()
-        glosser.fetch([f"Dog {n}." for n in range(8)], 30)
+        heard: list[tuple[int, int]] = []
+        glosser.fetch([f"Dog {n}." for n in range(8)], 30, lambda done, total: heard.append((done, total)))
+        assert heard == [(done, 8) for done in range(1, 9)]
         assert time.monotonic() - begun >= 0.7  # the eighth goes seven tenths of a second after the first
     assert len(server.bodies) == 8
 

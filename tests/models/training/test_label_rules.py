@@ -23,11 +23,15 @@ from models.training.label_rules import Order, base, glosses
         ("You have to make sure that your children are looking for it.", "YOU MUST MAKE SURE YOUR CHILD LOOK-FOR IT"),
         ("The man who lives here does not like it.", "MAN LIVE HERE NOT LIKE IT"),
         ("Do that again.", "DO THAT AGAIN"),
-        ("There are 3 dogs in John's house.", "HAVE THREE DOG IN #JOHN HOUSE"),
+        ("There's a cat, and there are 3 dogs in John's house.", "HAVE CAT HAVE THREE DOG IN #JOHN HOUSE"),
         ("I left my keys on the left.", "ME LEAVE MY KEY ON LEFT"),
         ("We live in California, and she speaks Spanish.", "WE LIVE IN CALIFORNIA SHE SPEAK SPANISH"),
         ("How To Tie A Tie In Five Easy Steps", "HOW TIE TIE IN FIVE EASY STEP"),
         ("Iâm slowly writing it.", "ME SLOW WRITE IT"),
+        (
+            "Please STOP, Half of it is at the Martial Arts Studio in Utah.",
+            "PLEASE STOP HALF #MARTIAL #ARTS #STUDIO IN #UTAH",
+        ),
         ("The.", ""),
     ],
 )
