@@ -1,0 +1,74 @@
+"""The whole of it with the bundled weights: measured once, then made again from the records without any weights."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.cli import main
+from models.evaluation.report.command import gather
+from models.evaluation.report.drawn import clip_of, look_of, names_spelled, truth_of, vocabulary_of
+from models.evaluation.report.records import Records, line_of, route_letters
+from models.synthetic.sentences import is_held_out
+from tests.models.evaluation.report.held import RUN, sentence
+
+BUNDLED = Path("models/checkpoints/compact")
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    path = tmp_path / "held.jsonl"
+    path.write_text("".join(line_of(one) for one in (RUN, sentence(0), sentence(1), sentence(2))), encoding="utf-8")
+    return path
+
+
+def test_sentences_are_measured_and_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records, out = tmp_path / "held.jsonl", tmp_path / "report.html"
+    words = ["evaluate", "report", "--records", str(records), "--out", str(out), "--json"]
+    assert main([*words, "--sentences", "2"]) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["sentences"] == 2 and out.read_text(encoding="utf-8").startswith("<!doctype html>")
+    held = Records.read(records)
+    for one in held.sentences:
+        assert one.segments and one.shown and len(one.routes) == len(one.truth.routes)
+        assert one.segments[0].phonemes and one.shown[-1].is_final
+        assert all(0 <= value <= 1 for value in one.alpha) and len(one.alpha) % 8 == 0
+        assert one.segments[0].start_ms // 40 + len(one.alpha) <= len(one.ticks) * 8
+        assert [shown.media_ms for shown in one.shown] == sorted(shown.media_ms for shown in one.shown)
+        assert len(one.refine) == len(one.segments)
+    assert main([*words, "--checkpoint", str(tmp_path)]) == 0, "records need no weights"
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == figures
+
+
+def test_a_part_of_the_records_is_taken(kept: Path) -> None:
+    assert len(gather(kept, Path("nowhere"), None, 2).sentences) == 2
+    assert len(gather(kept, Path("nowhere"), None, None).sentences) == 3
+
+
+def test_records_of_other_weights_or_seeds_are_not_added_to(kept: Path) -> None:
+    with pytest.raises(ValueError, match="measured with weights 0123456789ab"):
+        gather(kept, BUNDLED, None, 4)
+    with pytest.raises(ValueError, match="measured with seed 0, not 5"):
+        gather(kept, BUNDLED, 5, None)
+
+
+def test_sentences_go_round_unseen_signers() -> None:
+    signer, clip = clip_of(3, seed=0)
+    again, other = clip_of(23, seed=0)
+    assert signer == again == 3 and is_held_out(clip.script.sentence.english)
+    assert (clip.signer.skin == other.signer.skin).all()
+    assert truth_of(clip).routes == route_letters(clip.script.routes.tolist())
+    assert set(look_of(clip.signer)) <= {"close framing", "left-handed", "turned"}
+    assert clip_of(3, seed=0)[1].script.sentence == clip.script.sentence
+    assert (
+        clip_of(3, seed=1)[1].script.sentence.english != ""
+        and (clip_of(3, seed=1)[1].signer.skin != clip.signer.skin).any()
+    )
+
+
+def test_a_vocabulary_has_the_names_of_the_sentence_and_others() -> None:
+    spelled = next(clip for number in range(20) if names_spelled(clip := clip_of(number, 0)[1]))
+    vocabulary = vocabulary_of(spelled, 0, 0)
+    assert set(names_spelled(spelled)) <= set(vocabulary)
+    assert len(vocabulary) == len(set(vocabulary)) >= 9 + len(names_spelled(spelled))
+    assert vocabulary == vocabulary_of(spelled, 0, 0)
