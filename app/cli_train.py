@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli_errors import CliError
+from app.cli_paper import PaperChoices, SplitBy, one_folder, train_paper
 from app.cli_recipes import DEFAULT_CHECKPOINT, Figures, imported, show
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 class Preset(enum.StrEnum):
     compact = "compact"
+    paper = "paper"
 
 
 class Device(enum.StrEnum):
@@ -42,7 +44,9 @@ class Stage(enum.StrEnum):
     fingerspelling = "fingerspelling"
     routing = "routing"
     fusion = "fusion"
+    tables = "tables"
     language = "language"
+    text = "text"
     lora = "lora"
     confidence = "confidence"
     int8 = "int8"
@@ -56,7 +60,7 @@ SHARED_STAGES: dict[Stage, tuple[str, dict[str, str]]] = {
 
 
 DERIVED_STAGES = frozenset(
-    {Stage.features, Stage.sign, Stage.fingerspelling, Stage.routing, Stage.fusion, Stage.confidence}
+    {Stage.features, Stage.sign, Stage.fingerspelling, Stage.routing, Stage.fusion, Stage.tables, Stage.confidence}
 )
 """Stages that read no outside data, only what earlier stages made: they are as free as those."""
 
@@ -66,8 +70,17 @@ def train(
         Stage,
         typer.Argument(help="What to train, in the order in which stages build on each other; all: clips to fusion."),
     ],
-    data: Annotated[Path, typer.Option(help="The folder of training data (docs/design-notes.md lists its parts).")],
-    out: Annotated[Path, typer.Option(help="Where the weights go.")] = DEFAULT_CHECKPOINT,
+    data: Annotated[
+        list[str],
+        typer.Option(
+            help="The folder of training data (docs/design-notes.md lists its parts); with --preset paper NAME=DIR for "
+            "every corpus (docs/corpora.md lists them)."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help=f"Where the weights go; {DEFAULT_CHECKPOINT} if not given, runs/paper for the paper preset."),
+    ] = None,
     preset: Annotated[Preset, typer.Option(help="The sizes of the networks.")] = Preset.compact,
     minutes: Annotated[float, typer.Option(min=0.01, help="How long to train; a run that was stopped goes on.")] = 30,
     seed: Annotated[int, typer.Option(help="Seed of the data's order and of fresh weights.")] = 0,
@@ -77,18 +90,52 @@ def train(
     permissive_only: Annotated[
         bool, typer.Option("--permissive-only", help="Leave out every source that is for research only.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="paper: the whole path once, with tiny random networks on a few samples.")
+    ] = False,
+    split_by: Annotated[
+        SplitBy, typer.Option(help="paper: what is held out; whole signers or recordings instead of the corpora's own.")
+    ] = SplitBy.published,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="paper: dinov2=, vit= or llm=, a name on the hub or a folder to start from instead of the usual."
+        ),
+    ] = None,
+    readers: Annotated[
+        int, typer.Option(min=1, help="paper: threads that decode clips, in each process.")
+    ] = PaperChoices.readers,
+    adapter: Annotated[
+        str | None, typer.Option(help="lora: aslg, phoenix, ncslgr (of the text model), live-ncslgr, live-aslg.")
+    ] = None,
 ) -> None:
     """Train one STAGE of the translator; it logs as it goes and resumes where it was stopped."""
-    del preset
-    if not data.is_dir():
-        raise CliError(f"{data} is no folder; give the training data's with --data.")
+    choices = PaperChoices(dry_run, split_by, tuple(weights or ()), readers)
+    if preset is Preset.paper:
+        check_paper(stage, device, permissive_only)
+        train_paper(data, out, minutes, seed, device.value if device else None, choices)
+        return
+    folder, out = one_folder(data, choices), out or DEFAULT_CHECKPOINT
     recipe, fixed = stage_recipe(stage)
     chosen = {**fixed, **recipe_options(stage, recipe, device, permissive_only)}
+    if adapter is not None and "adapter" not in inspect.signature(recipe).parameters:
+        raise CliError(f"--adapter is an option of `train lora`; leave it out for {stage.value}.")
+    chosen |= {} if adapter is None else {"adapter": adapter}
     out.mkdir(parents=True, exist_ok=True)
     with time_bar(stage.value, minutes) as bar:
         bar.add_task(stage.value, total=60 * minutes)
-        figures = recipe(data, out, minutes=minutes, seed=seed, **chosen)
+        figures = recipe(folder, out, minutes=minutes, seed=seed, **chosen)
     show(f"{stage.value}: trained into {out}", figures, as_json=False)
+
+
+def check_paper(stage: Stage, device: Device | None, permissive_only: bool) -> None:
+    """CliError for what the paper's schedule cannot do."""
+    if stage is not Stage.all:
+        raise CliError(f"the paper preset trains all its stages in one schedule; say `train all`, not `train {stage}`.")
+    if permissive_only:
+        raise CliError("the paper preset's corpora are for research only; leave out --permissive-only.")
+    if device is Device.cuda:
+        check_cuda(stage, takes_device=True)
 
 
 def stage_recipe(stage: Stage) -> tuple[Callable[..., Figures], dict[str, str]]:

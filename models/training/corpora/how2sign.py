@@ -43,8 +43,9 @@ class How2Sign:
         with path.open(encoding="utf-8", newline="") as file:
             tabs = "\t" in file.readline()
             file.seek(0)
-            quoting = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
-            rows = csv.DictReader(file, delimiter="\t" if tabs else ",", quoting=quoting)
+            # in the published lists quotation marks are the sentences' own
+            plain = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            rows = plain if tabs else csv.DictReader(file)
             if lost := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
                 raise missing(self, f"a column {lost[0]} in {path}")
             for row in rows:

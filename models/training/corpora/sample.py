@@ -70,10 +70,14 @@ class Reading:
 class Corpus(Protocol):
     """A reader: `signed` names the sign language (ASL, BSL, DGS), `written` the language of the text (en, de)."""
 
-    name: str
-    signed: str
-    written: str
-    had_at: str
+    @property
+    def name(self) -> str: ...
+    @property
+    def signed(self) -> str: ...
+    @property
+    def written(self) -> str: ...
+    @property
+    def had_at(self) -> str: ...
 
     def read(self) -> Reading:
         """Everything in its folder; raises CorpusError."""

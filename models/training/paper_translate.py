@@ -1,0 +1,89 @@
+"""A translator of the paper's sizes from the weights of a `--preset paper` run: whole clips in, captions out.
+
+The same networks, search, names and language model as live; they see a clip at once, which gives what chunk after chunk
+gives. The live path itself (`pipeline.Translator`) serves the compact preset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from models.bundle import language
+from models.checkpoint import CheckpointError, load
+from models.ctc import PrefixBeam
+from models.fusion import Fusion
+from models.hypothesis import Caption, Decoded, Hypothesis, Token, milliseconds, tokens_of
+from models.prompts import Request
+from models.speech import Speaker
+from models.training.feature_clips import IGNORED
+from models.training.loop import moved
+from models.training.paper_clips import SeenClip
+from models.training.paper_features import Eyes, batch_of
+from models.training.paper_fusion import Heard
+from models.training.paper_language import ADAPTER
+from models.vocabulary import Vocabulary, joint
+
+
+@dataclass(frozen=True)
+class PaperTranslator:
+    """Eyes, experts, fusion and language model of one folder."""
+
+    eyes: Eyes
+    heard: Heard
+    fusion: Fusion
+    symbols: Vocabulary
+    speaker: Speaker
+    device: torch.device
+
+    @staticmethod
+    def load(folder: Path, device: torch.device) -> PaperTranslator:
+        """Raises CheckpointError, or RefinerError, for the first part that is missing or does not fit."""
+        glosses = Vocabulary.read(folder / "glosses.txt")
+        fusion = load(Fusion, folder, "fusion").to(device)
+        if fusion.config.sign_vocabulary != glosses.size:
+            raise CheckpointError(
+                f"{folder / 'glosses.txt'} holds {glosses.size - 1} glosses, but fusion was trained with "
+                f"{fusion.config.sign_vocabulary - 1}: take both from the same training"
+            )
+        refiner = None
+        if (folder / "llm" / "config.json").is_file():
+            refiner = language(folder, str(device), ADAPTER, "4bit" if device.type == "cuda" else "fp32")
+        return PaperTranslator(
+            Eyes(folder, device), Heard.load(folder, device), fusion, joint(glosses), Speaker(refiner, None), device
+        )
+
+    @torch.inference_mode()
+    def hypothesis(self, clip: SeenClip) -> Hypothesis:
+        """The best reading of a clip, taken as one segment."""
+        seen = self.eyes.see(clip)
+        row = (seen["sign"], seen.get("fingerspelling", seen["sign"]), seen["lips"], torch.full((len(clip),), IGNORED))
+        experts = self.heard(moved(batch_of([row], [[]], IGNORED), self.device))
+        fused = self.fusion(experts)
+        beam = PrefixBeam()
+        beam.advance(fused.log_probs[0].cpu().numpy())
+        best = beam.best()
+        decoded = [Decoded(self.symbols.decode([e.token])[0], e.start, e.end, e.peak) for e in best.emissions]
+        shares = [float(share) for share in experts.routes[0].mean(0)]
+        return Hypothesis(
+            tokens_of(decoded, 0), 0, 0, milliseconds(len(clip)), float(fused.alpha.mean()),
+            (shares[0], shares[1], shares[2]), best.posterior, best.margin, float(clip.hands.mean()),
+        )  # fmt: skip
+
+    def write(self, tokens: Sequence[str]) -> str:
+        """What the language model makes of tokens ("NAME", "#MARIA") that were read without a fault; "" without one."""
+        read = [
+            Token(token.removeprefix("#"), "fingerspelling" if token.startswith("#") else "sign", at, at + 1, 1.0)
+            for at, token in enumerate(tokens)
+        ]
+        refiner = self.speaker.refiner
+        written = refiner.refine([Request(tuple(read))])[0] if refiner is not None else None
+        return written.text if written is not None else ""
+
+    def translate(self, clip: SeenClip) -> Caption:
+        """The sentence; a draft of the tokens where the folder has no language model."""
+        (caption,) = self.speaker.refine([self.hypothesis(clip)])
+        return caption
