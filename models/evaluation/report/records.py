@@ -210,7 +210,7 @@ def sentence_of(row: Mapping[str, Any]) -> Sentence:
     })  # fmt: skip
 
 
-def _segment_of(row: Mapping[str, Any]) -> Segment:
+def _segment_of(row: dict[str, Any]) -> Segment:
     return Segment(**row | {
         "tokens": tuple(FoundToken(*token) for token in row["tokens"]),
         "words": tuple(FoundWord(*word) for word in row["words"]),
