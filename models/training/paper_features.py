@@ -28,6 +28,7 @@ from models.training.paper_targets import Lesson
 from models.training.paper_vision import Vision
 
 LOG_EVERY_S = 20.0
+LEAST_CLIPS = 32  # beside the unseen ones: however short a run is, fusion has something to learn from
 
 
 @dataclass(frozen=True)
@@ -108,13 +109,13 @@ def encode(plan: Plan, spent_s: float) -> tuple[float, dict[str, float]]:
     wanted = [lesson for lesson in plan.ranks.share(lessons) if not files.path(lesson).is_file()]
     batches = Batches(plan.reader, lambda lesson: [], plan.sizes.steps, plan.readers, plan.ranks.say)
     begun = said = time.monotonic()
-    for clip in batches.once(wanted):
+    for number, clip in enumerate(batches.once(wanted), start=1):
         files.write(clip, eyes.see(clip))
         now = time.monotonic()
         if now - said > LOG_EVERY_S:
             said = now
             plan.log("features", f"features: {clip.lesson.key}", (spent_s + now - begun) / 60)
-        if not plan.dry and spent_s + now - begun > 60 * plan.minutes_of("features"):
+        if number >= LEAST_CLIPS + MEASURED and spent_s + now - begun > 60 * plan.minutes_of("features"):
             break
     plan.ranks.wait()
     return spent_s + time.monotonic() - begun, {"clips": float(len(files.kept(lessons))), "of": float(len(lessons))}

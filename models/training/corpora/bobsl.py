@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.training.corpora.captions import cues
-from models.training.corpora.sample import CorpusError, Reading, Sample, Split, found, missing, video_of
+from models.training.corpora.sample import CorpusError, Reading, Sample, Split, found, missing, video_of, within
 
 SUBSETS: dict[str, Split] = {"train": "train", "val": "val", "test": "test", "public_test": "test"}
 
@@ -33,7 +33,7 @@ class Bobsl:
 
     def read(self) -> Reading:
         """Every episode that has captions."""
-        path = next(iter(sorted(self.folder.rglob("subset2episode.json"))), None)
+        path = next(iter(within(self.folder, "subset2episode.json", 3)), None)
         if path is None:
             raise missing(self, f"subset2episode.json in {self.folder}")
         try:
@@ -48,11 +48,11 @@ class Bobsl:
 
     def _captions(self) -> dict[str, Path]:
         """Episode -> captions, those aligned to the signing by hand before those aligned to the sound."""
-        paths = sorted(self.folder.rglob("*.vtt"), key=lambda path: ("manual" in path.parent.name, path))
+        paths = sorted(within(self.folder, "*.vtt", 3), key=lambda path: ("manual" in path.parent.name, path))
         return {path.stem: path for path in paths}
 
     def _cut(self, episodes: dict[str, Split], captions: dict[str, Path]) -> Iterator[Sample]:
-        folders = [self.folder / "videos", *sorted(p for p in self.folder.rglob("videos/mp4") if p.is_dir())]
+        folders = [self.folder / "videos", *within(self.folder, "videos/mp4", 2)]
         for episode, split in episodes.items():
             if episode not in captions:
                 continue

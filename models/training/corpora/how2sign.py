@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.training.corpora.sample import SPLITS, Reading, Sample, Split, found, missing, video_of
+from models.training.corpora.sample import SPLITS, Reading, Sample, Split, found, missing, video_of, within
 
 COLUMNS = ("VIDEO_ID", "VIDEO_NAME", "SENTENCE_NAME", "START_REALIGNED", "END_REALIGNED", "SENTENCE")
 
@@ -32,12 +32,12 @@ class How2Sign:
         lists = {split: self._list(split) for split in SPLITS}
         if not any(lists.values()):
             raise missing(self, f"how2sign_realigned_train.csv in {self.folder}")
-        videos = [self.folder, *sorted(path for path in self.folder.rglob("raw_videos") if path.is_dir())]
+        videos = [self.folder, *within(self.folder, "raw_videos", 3)]
         listed = (sample for split, path in lists.items() if path for sample in self._rows(path, split, videos))
         return found(self, listed, f"clips raw_videos/SENTENCE_NAME.mp4 in {self.folder}")
 
     def _list(self, split: Split) -> Path | None:
-        return next(iter(sorted(self.folder.rglob(f"how2sign_realigned_{split}.csv"))), None)
+        return next(iter(within(self.folder, f"how2sign_realigned_{split}.csv", 6)), None)
 
     def _rows(self, path: Path, split: Split, videos: list[Path]) -> Iterator[Sample]:
         with path.open(encoding="utf-8", newline="") as file:

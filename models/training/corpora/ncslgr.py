@@ -18,7 +18,17 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from models.training.corpora.sample import CorpusError, Reading, Sample, found, missing, spelled, split_by, video_of
+from models.training.corpora.sample import (
+    CorpusError,
+    Reading,
+    Sample,
+    found,
+    missing,
+    spelled,
+    split_by,
+    video_of,
+    within,
+)
 from models.training.gloss_corpora import clean_english, ncslgr_tokens
 
 GLOSS, ENGLISH = "main gloss", "english translation"
@@ -59,7 +69,7 @@ class Ncslgr:
 
     def read(self) -> Reading:
         """All databases in the folder."""
-        paths = sorted(path for ending in ("xml", "eaf") for path in self.folder.rglob(f"*.{ending}"))
+        paths = [path for ending in ("xml", "eaf") for path in within(self.folder, f"*.{ending}", 3)]
         if not paths:
             raise missing(self, f"SignStream databases *.xml or ELAN files *.eaf in {self.folder}")
         folders = [self.folder / "videos", self.folder, *sorted({path.parent for path in paths})]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.training.corpora.sample import Reading, Sample, Split, found, missing
+from models.training.corpora.sample import Reading, Sample, Split, found, missing, within
 
 FRAME_RATE_HZ = 25.0
 PARTITIONS: dict[str, Split] = {"train": "train", "dev": "val", "test": "test"}
@@ -38,11 +38,11 @@ class Phoenix14T:
         return found(self, listed, f"pictures {pictures.name}/SPLIT/NAME/*.png in features of {self.folder}")
 
     def _list(self, part: str) -> Path | None:
-        return next(iter(sorted(self.folder.rglob(f"PHOENIX-2014-T.{part}.corpus.csv"))), None)
+        return next(iter(within(self.folder, f"PHOENIX-2014-T.{part}.corpus.csv", 4)), None)
 
     def _pictures(self) -> Path:
         name = "fullFrame-210x260px"
-        return next(iter(sorted(self.folder.rglob(name))), self.folder / "features" / name)
+        return next(iter(within(self.folder, name, 3)), self.folder / "features" / name)
 
     def _rows(self, path: Path, part: str, pictures: Path) -> Iterator[Sample]:
         with path.open(encoding="utf-8", newline="") as file:

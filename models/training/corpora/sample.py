@@ -129,6 +129,12 @@ def spelled(text: str) -> str:
     return "".join(letter for letter in text.upper() if letter.isascii() and letter.isalnum())
 
 
+def within(folder: Path, name: str, depth: int) -> list[Path]:
+    """All paths of that name (or pattern) at most `depth` folders down, through links too, and never into folders of
+    thousands of pictures."""
+    return sorted(path for levels in range(depth + 1) for path in folder.glob("/".join(["*"] * levels + [name])))
+
+
 def video_of(folders: Sequence[Path], stem: str) -> Path:
     """The video called `stem` in the first folder that has it; the likeliest path where none has."""
     for folder in folders:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.training.corpora.captions import cues
-from models.training.corpora.sample import Reading, Sample, found, missing, split_by, video_of
+from models.training.corpora.sample import Reading, Sample, found, missing, split_by, video_of, within
 
 LONGEST_S = 30.0  # captions that stand longer are of a still, or not aligned
 
@@ -42,7 +42,7 @@ class YoutubeAsl:
 
     def _captions(self, ids: set[str]) -> dict[str, Path]:
         """Id -> captions; English ones last, so that they are taken."""
-        paths = [path for ending in ("vtt", "json3") for path in self.folder.rglob(f"*.{ending}")]
+        paths = [path for ending in ("vtt", "json3") for path in within(self.folder, f"*.{ending}", 2)]
         paths.sort(key=lambda path: (".en" in path.name, path.name))
         return {stem: path for path in paths if (stem := path.name.split(".")[0]) in ids}
 
