@@ -51,7 +51,7 @@ def translator(
             f"{fusion.config.sign_vocabulary - 1}: take both from the same training"
         )
     temporal = Temporal(load(Router, folder, "router").to(device), experts[0], experts[1], experts[2], fusion, slots,
-                        backend)  # fmt: skip
+                        backend, folder)  # fmt: skip
     refiner = language(folder, device, adapter, precision) if precision is not None else None
     confidence = folder / "confidence.json"
     calibrator = Calibrator.load(confidence) if confidence.is_file() else None

@@ -1,5 +1,6 @@
 """The expert networks. One class; sign, fingerspelling and lips differ in config and training data."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 
 from models.config import ExpertConfig
 from models.layers.attention import Sight
-from models.layers.encoder import Encoder, EncoderState, Fresh
+from models.layers.encoder import Encoder, EncoderState, Fresh, Kept
 from models.layers.standardise import Standardise
 from models.streaming import Window
 
@@ -48,9 +49,9 @@ class Expert(nn.Module):
         """Whole chunks (slots, n * chunk, in_features); advances the slots where `active` (slots,) is true."""
         return self._output(self.encoder.step(self._enter(features), state, active))
 
-    def advance(self, features: Tensor, sight: Sight, rings: Tensor, tails: Tensor) -> tuple[ExpertOutput, Fresh]:
+    def advance(self, features: Tensor, sight: Sight, kept: Sequence[Kept]) -> tuple[ExpertOutput, Fresh]:
         """One chunk (slots, chunk, in_features) after what the slots remember; changes nothing in place."""
-        hidden, fresh = self.encoder.advance(self._enter(features), sight, rings, tails)
+        hidden, fresh = self.encoder.advance(self._enter(features), sight, kept)
         return self._output(hidden), fresh
 
     def _enter(self, features: Tensor) -> Tensor:

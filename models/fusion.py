@@ -4,6 +4,7 @@ The routed expert's own log posteriors are added to the output as a prior, and t
 fusion says what the routed expert says, and training learns a correction.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from torch.nn.functional import pad
 from models.config import FusionConfig
 from models.gate import Gate, entropy
 from models.layers.attention import AttentionState, ChunkedAttention, Sight, sight_offline, write_ring
-from models.layers.encoder import Encoder, EncoderState, Fresh
+from models.layers.encoder import Encoder, EncoderState, Fresh, Kept
 from models.streaming import StreamState, Window, chunks_of
 from models.vocabulary import BLANK, FINGERSPELLING, REST, SIGN
 
@@ -165,11 +166,11 @@ class Fusion(nn.Module):
             done[0] if len(done) == 1 else FusionOutput(*(torch.cat(parts, dim=1) for parts in zip(*done, strict=True)))
         )
 
-    def advance(self, experts: FusionInput, sight: Sight, rings: Tensor, tails: Tensor) -> tuple[FusionOutput, Fresh]:
+    def advance(self, experts: FusionInput, sight: Sight, kept: Sequence[Kept]) -> tuple[FusionOutput, Fresh]:
         """One chunk after what the slots remember; changes nothing in place. Not for the mode "cross"."""
         assert not isinstance(self.mix, CrossMix), "cross-attention remembers more than an encoder: use step"
         mixed, alpha = self.mix(self._streams(experts))
-        hidden, fresh = self.encoder.advance(mixed, sight, rings, tails)
+        hidden, fresh = self.encoder.advance(mixed, sight, kept)
         return self._output(experts, hidden, alpha), fresh
 
     def _chunk(self, experts: FusionInput, state: FusionState, active: Tensor) -> FusionOutput:
@@ -207,7 +208,6 @@ class Fusion(nn.Module):
         sign = pad(experts.sign_log_probs.clamp(min=floor), (0, letters), value=floor)
         fs = experts.fs_log_probs.clamp(min=floor)
         spelled = torch.cat((pad(fs[..., :1], (0, glosses), value=floor), fs[..., 1:]), dim=-1)
-        rest = torch.full_like(sign, floor)
-        rest[..., BLANK] = 0.0
+        rest = pad(sign.new_zeros(1), (BLANK, self.config.vocabulary - BLANK - 1), value=floor)
         routes = experts.routes[..., None]
         return routes[..., SIGN, :] * sign + routes[..., FINGERSPELLING, :] * spelled + routes[..., REST, :] * rest

@@ -166,7 +166,7 @@ class PaperTemporal:
     def _advance(self, network: Any, rows: Tensor, *inputs: Any) -> Any:
         """One chunk of the slots `rows` through a network, which remembers it."""
         memory = self._memories[network]
-        some = memory.of(rows)
-        out, fresh = network.advance(*inputs, network.encoder.sight(some.seen, some.tails), some.rings, some.tails)
+        sight = network.encoder.sight(memory.seen[rows], memory.tails)
+        out, fresh = network.advance(*inputs, sight, memory.kept(rows))
         memory.put(fresh, rows)
         return out

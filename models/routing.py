@@ -1,5 +1,6 @@
 """Sign, fingerspelling or rest: which expert is to be heard at every step."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from torch.nn.functional import gumbel_softmax, one_hot
 
 from models.config import RouterConfig
 from models.layers.attention import Sight
-from models.layers.encoder import Encoder, EncoderState, Fresh
+from models.layers.encoder import Encoder, EncoderState, Fresh, Kept
 from models.layers.standardise import Standardise
 from models.streaming import StreamState, Window, keep
 from models.vocabulary import REST, ROUTES
@@ -84,12 +85,10 @@ class Router(nn.Module):
         keep(state.from_rest, from_rest(routes), active)
         return RouterOutput(logits, routes)
 
-    def advance(
-        self, features: Tensor, held: Tensor, sight: Sight, rings: Tensor, tails: Tensor
-    ) -> tuple[RouterOutput, Fresh]:
+    def advance(self, features: Tensor, held: Tensor, sight: Sight, kept: Sequence[Kept]) -> tuple[RouterOutput, Fresh]:
         """One chunk (slots, chunk, in_features) after what the slots remember, the routes `held` (slots,) among it; changes
         nothing in place."""
-        hidden, fresh = self.encoder.advance(self._enter(features), sight, rings, tails)
+        hidden, fresh = self.encoder.advance(self._enter(features), sight, kept)
         logits = self.head(hidden).float()
         return RouterOutput(logits, self._hold(logits, held)), fresh
 

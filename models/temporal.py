@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,19 @@ from models.backends import Backend
 from models.clock import CHUNK_FRAMES
 from models.experts import Expert
 from models.fusion import Fusion, FusionInput
+from models.graphs import graph_file, write_graph
 from models.layers.attention import Sight
-from models.layers.encoder import Fresh
+from models.layers.encoder import Encoder, Fresh, Kept, Rows
 from models.layers.rotary import Rotation
 from models.layout import MANUAL, MOUTH
 from models.routing import Router, from_rest
+from models.streaming import Window
 from models.vocabulary import REST, ROUTES
 
 Mask = NDArray[np.bool_]
-MEMORY = 5  # tensors that tell an encoder what it remembers: mask, cos, sin, rings, tails
+Described = tuple[str, nn.Module, tuple[Tensor, ...]]
+SEEING, KEPT = 3, len(Kept._fields)
+"""An encoder's memory is mask, cos, sin, then of each layer keys, values, tail."""
 LEFT = 2  # tensors that a chunk leaves behind in an encoder: keys and values, tails
 HEARD = len(FusionInput._fields)
 ROUTER, EXPERTS, FUSION = slice(0, 1), slice(0, 4), slice(4, 5)  # of the five networks
@@ -51,7 +56,7 @@ class RouterNetwork(nn.Module):
         self.router = router
 
     def forward(self, manual: Tensor, held: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
-        out, fresh = self.router.advance(manual, held, *_memory(memory))
+        out, fresh = self.router.advance(manual, held, *_memory(list(memory), self.router))
         return out.routes, *fresh
 
 
@@ -64,11 +69,11 @@ class ExpertNetworks(nn.Module):
         self.router, self.sign, self.fingerspelling, self.lips = router, sign, fingerspelling, lips
 
     def forward(self, manual: Tensor, mouth: Tensor, held: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
-        parts = [_memory(memory[start : start + MEMORY]) for start in range(0, len(memory), MEMORY)]
-        routed, routed_fresh = self.router.advance(manual, held, *parts[0])
-        sign, sign_fresh = self.sign.advance(manual, *parts[1])
-        spelled, spelled_fresh = self.fingerspelling.advance(manual, *parts[2])
-        lips, lips_fresh = self.lips.advance(mouth, *parts[3])
+        rest = list(memory)
+        routed, routed_fresh = self.router.advance(manual, held, *_memory(rest, self.router))
+        sign, sign_fresh = self.sign.advance(manual, *_memory(rest, self.sign))
+        spelled, spelled_fresh = self.fingerspelling.advance(manual, *_memory(rest, self.fingerspelling))
+        lips, lips_fresh = self.lips.advance(mouth, *_memory(rest, self.lips))
         return *sign, *spelled, *lips, routed.routes, *routed_fresh, *sign_fresh, *spelled_fresh, *lips_fresh
 
 
@@ -80,14 +85,18 @@ class FusionNetwork(nn.Module):
         self.fusion = fusion
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        heard, memory = FusionInput(*inputs[:-MEMORY]), inputs[-MEMORY:]
-        out, fresh = self.fusion.advance(heard, *_memory(memory))
+        heard, memory = FusionInput(*inputs[:HEARD]), list(inputs[HEARD:])
+        out, fresh = self.fusion.advance(heard, *_memory(memory, self.fusion))
         return out.log_probs, out.alpha, *fresh
 
 
-def _memory(memory: tuple[Tensor, ...]) -> tuple[Sight, Tensor, Tensor]:
-    mask, cos, sin, rings, tails = memory
-    return Sight(mask, Rotation(cos, sin)), rings, tails
+def _memory(rest: list[Tensor], network: Router | Expert | Fusion) -> tuple[Sight, list[Kept]]:
+    """Takes a network's memory off the front of `rest`."""
+    mask, cos, sin = rest[:SEEING]
+    end = SEEING + KEPT * network.encoder.config.layers
+    kept = [Kept(*rest[start : start + KEPT]) for start in range(SEEING, end, KEPT)]
+    del rest[:end]
+    return Sight(mask, Rotation(cos, sin)), kept
 
 
 class Temporal:
@@ -95,29 +104,44 @@ class Temporal:
 
     def __init__(
         self, router: Router, sign: Expert, fingerspelling: Expert, lips: Expert, fusion: Fusion, slots: int,
-        backend: Backend | None = None,
+        backend: Backend | None = None, graphs: Path | None = None,
     ) -> None:  # fmt: skip
+        """`graphs` is a folder where `write` has left some for these networks, if there is one."""
         backend = backend or Backend("torch")
         self.slots, self.device = slots, next(fusion.parameters()).device
         networks = (router, sign, fingerspelling, lips, fusion)
         self.router = router
         self._encoders = [network.eval().encoder for network in networks]
         self._states = [encoder.new_state(slots, self.device) for encoder in self._encoders]
+        self._sights: dict[tuple[int, Window], tuple[Tensor, Sight]] = {}
         self._from_rest = torch.zeros(slots, dtype=torch.int64, device=self.device)
         self.experts_ms = self.fusion_ms = 0.0
-        self._prepare(backend, networks)
+        functions = {
+            name: backend.function(module, example, graphs and graph_file(graphs, name, module, example))
+            for name, module, example in self._functions(networks)
+        }
+        self._route, self._hear, self._fuse = functions["route"], functions["hear"], functions["fuse"]
+
+    @classmethod
+    def write(
+        cls, router: Router, sign: Expert, fingerspelling: Expert, lips: Expert, fusion: Fusion, folder: Path
+    ) -> list[Path]:
+        """Writes their graphs into a folder, for all networks of these sizes; needs the extra `bench`."""
+        temporal = cls(router, sign, fingerspelling, lips, fusion, slots=2)
+        functions = temporal._functions((router, sign, fingerspelling, lips, fusion))
+        return [write_graph(folder, *function) for function in functions]
 
     @torch.inference_mode()
-    def _prepare(self, backend: Backend, networks: tuple[Router, Expert, Expert, Expert, Fusion]) -> None:
+    def _functions(self, networks: tuple[Router, Expert, Expert, Expert, Fusion]) -> list[Described]:
+        """What a step calls: name, module, inputs like those of all slots."""
         route, hear, fuse = RouterNetwork(networks[0]), ExpertNetworks(*networks[:4]), FusionNetwork(networks[4])
-        everyone = torch.arange(self.slots, device=self.device)
+        everyone = slice(0, self.slots)
         manual = torch.zeros(self.slots, CHUNK_FRAMES, MANUAL, device=self.device)
         mouth = torch.zeros(self.slots, CHUNK_FRAMES, MOUTH, device=self.device)
         routed = (manual, self._held(everyone), *self._memories(everyone, ROUTER))
         heard = (manual, mouth, self._held(everyone), *self._memories(everyone, EXPERTS))
         fused = (*hear.eval()(*heard)[:HEARD], *self._memories(everyone, FUSION))
-        self._route, self._hear = backend.function(route, routed), backend.function(hear, heard)
-        self._fuse = backend.function(fuse, fused)
+        return [("route", route.eval(), routed), ("hear", hear, heard), ("fuse", fuse.eval(), fused)]
 
     def reset(self, mask: Mask) -> None:
         """Empties the masked slots."""
@@ -153,38 +177,52 @@ class Temporal:
         self.experts_ms, self.fusion_ms = (experts_done - begun) * 1e3, (time.perf_counter() - experts_done) * 1e3
         return out
 
-    def _rows(self, active: Mask) -> Tensor:
+    def _rows(self, active: Mask) -> Rows:
         """The slots to run: on a GPU all of them, for there shapes never change."""
-        numbers = np.arange(self.slots) if self.device.type == "cuda" else np.flatnonzero(active)
-        return torch.from_numpy(numbers).to(self.device)
+        if self.device.type == "cuda":
+            return slice(0, self.slots)
+        numbers = np.flatnonzero(active)
+        side_by_side = len(numbers) == 0 or numbers[-1] - numbers[0] == len(numbers) - 1
+        if side_by_side:
+            return slice(int(numbers[0]), int(numbers[-1]) + 1) if len(numbers) else slice(0, 0)
+        return torch.from_numpy(numbers)
 
-    def _held(self, rows: Tensor) -> Tensor:
+    def _held(self, rows: Rows) -> Tensor:
         return (self._from_rest[rows] + REST) % len(ROUTES)
 
-    def _hold(self, routes: Tensor, rows: Tensor, active: Mask) -> None:
+    def _hold(self, routes: Tensor, rows: Rows, active: Mask) -> None:
         left = torch.where(torch.from_numpy(active).to(self.device)[rows], from_rest(routes), self._from_rest[rows])
         self._from_rest[rows] = left
 
-    def _memories(self, rows: Tensor, networks: slice) -> list[Tensor]:
-        """What these networks remember of the rows, MEMORY tensors each."""
+    def _memories(self, rows: Rows, networks: slice) -> list[Tensor]:
+        """What these networks remember of the rows, one after the other as `_memory` takes them."""
         found: list[Tensor] = []
         for encoder, state in zip(self._encoders[networks], self._states[networks], strict=True):
-            some = state.of(rows)
-            sight = encoder.sight(some.seen, some.tails)
-            found += [sight.mask, *sight.turn, some.rings, some.tails]
+            sight = self._sight(encoder, state.seen[rows], state.tails)
+            found += [sight.mask, *sight.turn, *(tensor for layer in state.kept(rows) for tensor in layer)]
         return found
 
-    def _leave(self, left: Sequence[Tensor], rows: Tensor, active: Mask, networks: slice) -> None:
+    def _sight(self, encoder: Encoder, seen: Tensor, like: Tensor) -> Sight:
+        """What the networks have seen is mostly the same; on a GPU to ask whether it is would mean to wait for it."""
+        known = self._sights.get((encoder.channels, encoder.window))
+        if known is not None and self.device.type != "cuda" and torch.equal(known[0], seen):
+            return known[1]
+        sight = encoder.sight(seen, like)
+        self._sights[encoder.channels, encoder.window] = (seen.clone(), sight)
+        return sight
+
+    def _leave(self, left: Sequence[Tensor], rows: Rows, active: Mask, networks: slice) -> None:
         """Takes over what a chunk leaves behind in these networks."""
         for state, start in zip(self._states[networks], range(0, len(left), LEFT), strict=True):
             fresh = Fresh(*left[start : start + LEFT])
             if self.device.type == "cuda":
                 state.write(fresh, torch.from_numpy(active).to(self.device))
             else:
-                state.put(fresh, rows)
+                state.put(fresh, torch.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows)
 
-    def _spread(self, part: Tensor, rows: Tensor) -> NDArray[Any]:
+    def _spread(self, part: Tensor, rows: Rows) -> NDArray[Any]:
         """Rows back at their slots; the others are zero."""
-        out = np.zeros((self.slots, *part.shape[1:]), part.cpu().numpy().dtype)
-        out[rows.cpu().numpy()] = part.cpu().numpy()
+        found = part.cpu().numpy()
+        out = np.zeros((self.slots, *part.shape[1:]), found.dtype)
+        out[rows if isinstance(rows, slice) else rows.numpy()] = found
         return out

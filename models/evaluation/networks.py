@@ -36,6 +36,8 @@ class Networks:
     fingerspelling: Expert
     lips: Expert
     fusion: Fusion
+    folder: Path | None = None
+    """Where they come from."""
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Networks:
@@ -49,6 +51,7 @@ class Networks:
             load(Expert, folder, "fingerspelling").to(device).eval(),
             load(Expert, folder, "lips").to(device).eval(),
             load(Fusion, folder, "fusion").to(device).eval(),
+            folder,
         )
 
     @classmethod
@@ -57,7 +60,7 @@ class Networks:
         torch.manual_seed(seed)
         small: dict[str, Any] = {"dim": 32, "layers": 1, "heads": 2, "dropout": 0.0}
         sizes = {"sign": (MANUAL, 5), "fingerspelling": (MANUAL, len(LETTERS) + 1), "lips": (MOUTH, len(PHONEMES) + 1)}
-        experts = {
+        experts: dict[str, Any] = {
             name: Expert(ExpertConfig(in_features=features, vocabulary=size, **small)).eval()
             for name, (features, size) in sizes.items()
         }
@@ -75,7 +78,12 @@ class Networks:
         return Sight(self.locator, self.hand, self.mouth, slots, backend)
 
     def temporal(self, slots: int, backend: Backend | None = None) -> Temporal:
-        return Temporal(self.router, self.sign, self.fingerspelling, self.lips, self.fusion, slots, backend)
+        experts = (self.sign, self.fingerspelling, self.lips)
+        return Temporal(self.router, *experts, self.fusion, slots, backend, self.folder)
+
+    def write_graphs(self, folder: Path) -> list[Path]:
+        """The graphs of those over time, for all weights of these sizes; needs the extra `bench`."""
+        return Temporal.write(self.router, self.sign, self.fingerspelling, self.lips, self.fusion, folder)
 
     @torch.inference_mode()
     def offline(self, manual: Tensor, mouth: Tensor) -> Tensor:

@@ -11,6 +11,9 @@ from models.config import EncoderConfig
 from models.layers.rotary import Rotation, rotate, rotation
 from models.streaming import StreamState, Window, additive, rows
 
+Parts = tuple[Tensor, Tensor]
+"""What is kept, and the chunk's own."""
+
 
 class Sight(NamedTuple):
     """What all layers of a network share in one forward: who sees whom, and the positions of the steps."""
@@ -79,17 +82,31 @@ class ChunkedAttention(nn.Module):
     def advance(self, queries: Tensor, source: Tensor, sight: Sight, ring: Tensor) -> tuple[Tensor, Tensor]:
         """One chunk (slots, chunk, dim) after what is in the ring; also its own keys and values (slots, 2, heads, chunk,
         channels), for `write_ring`."""
-        heads, keys, values = self._heads(queries, source, sight.turn)
         kept = ring.flatten(3, 4)
-        all_keys, all_values = torch.cat((kept[:, 0], keys), dim=2), torch.cat((kept[:, 1], values), dim=2)
-        return self._attend(heads, all_keys, all_values, sight.mask), torch.stack((keys, values), dim=1)
+        mixed, keys, values = self.after(queries, source, sight, kept[:, 0], kept[:, 1])
+        return mixed, torch.stack((keys, values), dim=1)
+
+    def after(
+        self, queries: Tensor, source: Tensor, sight: Sight, kept_keys: Tensor, kept_values: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One chunk (slots, chunk, dim) after earlier keys and values (slots, heads, lookback * chunk, channels); also its
+        own, for those that come."""
+        heads, keys, values = self._heads(queries, source, sight.turn)
+        if torch.onnx.is_in_onnx_export():
+            mixed = self._attend_apart(heads, (kept_keys, keys), (kept_values, values), sight.mask)
+        else:
+            all_keys, all_values = torch.cat((kept_keys, keys), dim=2), torch.cat((kept_values, values), dim=2)
+            mixed = self._attend(heads, all_keys, all_values, sight.mask)
+        return mixed, keys, values
 
     def _heads(self, queries: Tensor, source: Tensor, turn: Rotation) -> tuple[Tensor, Tensor, Tensor]:
         """Rotated queries, rotated keys, values: each (batch, heads, steps, channels)."""
         projected = self._projected(queries, source)
-        all_three = projected.view(*projected.shape[:2], 3, self.heads, self.dim // self.heads)
-        rotated = rotate(all_three[:, :, :2].permute(2, 0, 3, 1, 4), turn)
-        return rotated[0], rotated[1], all_three[:, :, 2].transpose(1, 2)
+        steps = int(projected.shape[1])  # a number, where a graph would compute it anew in every layer
+        all_three = projected.view(-1, steps, 3 * self.heads, self.dim // self.heads).transpose(1, 2)
+        unturned, values = all_three.split((2 * self.heads, self.heads), dim=1)
+        heads, keys = rotate(unturned, turn).split(self.heads, dim=1)
+        return heads, keys, values
 
     def _projected(self, queries: Tensor, source: Tensor) -> Tensor:
         """Queries, keys, values side by side: (batch, steps, 3 * dim)."""
@@ -102,5 +119,14 @@ class ChunkedAttention(nn.Module):
 
     def _attend(self, heads: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         mixed = scaled_dot_product_attention(heads, keys, values, mask.to(heads.dtype))
+        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return out
+
+    def _attend_apart(self, heads: Tensor, keys: Parts, values: Parts, mask: Tensor) -> Tensor:
+        """The same, for a graph: what is kept is read where it lies, and not copied to lie beside the chunk's own."""
+        heads, lengths = heads * (self.dim // self.heads) ** -0.5, [int(part.shape[2]) for part in keys]
+        scores = torch.cat([heads @ part.transpose(2, 3) for part in keys], dim=-1) + mask
+        of_kept, of_own = scores.softmax(dim=-1).split(lengths, dim=-1)
+        mixed = of_kept @ values[0] + of_own @ values[1]
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +13,9 @@ from models.config import EncoderConfig
 from models.layers.attention import ChunkedAttention, Sight, ring_shape, sight_offline, sight_step, write_ring
 from models.layers.convolution import CausalConvolution
 from models.streaming import StreamState, Window, chunks_of, keep
+
+Rows = slice | Tensor
+"""Slots: a range of them, or their numbers (n,)."""
 
 
 @dataclass
@@ -26,15 +30,29 @@ class EncoderState(StreamState):
     rings: Tensor
     tails: Tensor
 
-    def of(self, rows: Tensor) -> EncoderState:
-        """A copy of what the slots `rows` (n,) remember."""
-        return EncoderState(self.seen[rows], self.rings[rows], self.tails[rows])
+    def kept(self, rows: Rows) -> list[Kept]:
+        """What each layer remembers of the slots `rows`: a copy, but for a range of slots, which is read where it lies."""
+        rings, tails = self.rings.movedim(0, 2), self.tails.movedim(0, 1)  # as in memory, see `Encoder.new_state`
+        if isinstance(rows, slice):
+            rings, tails = rings[:, :, rows], tails[:, rows]
+        else:
+            rings, tails = rings.index_select(2, rows), tails.index_select(1, rows)
+        return [
+            Kept(ring[0].flatten(2, 3), ring[1].flatten(2, 3), tail) for ring, tail in zip(rings, tails, strict=True)
+        ]
 
     def put(self, fresh: Fresh, rows: Tensor) -> None:
         """Takes over what one chunk of the slots `rows` (n,) leaves behind; `fresh` has a row for each of them."""
         place = self.seen[rows] % self.rings.shape[-3]
-        self.rings[rows, :, :, :, place] = fresh.heads
-        self.tails[rows] = fresh.tails
+        if (
+            self.rings.device.type == "cpu"
+        ):  # a few copies of a slot each are quicker than one that looks up every number
+            for index, (row, where) in enumerate(zip(rows.tolist(), place.tolist(), strict=True)):
+                self.rings[row, :, :, :, where] = fresh.heads[index]
+                self.tails[row] = fresh.tails[index]
+        else:
+            self.rings[rows, :, :, :, place] = fresh.heads
+            self.tails[rows] = fresh.tails
         self.seen[rows] += 1
 
     def write(self, fresh: Fresh, active: Tensor) -> None:
@@ -42,6 +60,15 @@ class EncoderState(StreamState):
         write_ring(self.rings, fresh.heads, self.seen, active)
         keep(self.tails, fresh.tails, active)
         self.seen += active
+
+
+class Kept(NamedTuple):
+    """What a layer remembers: keys and values (slots, heads, lookback * chunk, channels) in the ring's order, and the last
+    inputs of the convolution (slots, kernel - 1, dim)."""
+
+    keys: Tensor
+    values: Tensor
+    tail: Tensor
 
 
 class Fresh(NamedTuple):
@@ -86,15 +113,15 @@ class Block(nn.Module):
         steps = steps + self.dropout(self.convolution(self.convolution_norm(steps)))
         return torch.add(steps, self.dropout(self.leave(steps)), alpha=0.5)
 
-    def advance(self, steps: Tensor, sight: Sight, ring: Tensor, tail: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One chunk (slots, chunk, dim); also its keys and values, and the convolution's next tail."""
+    def advance(self, steps: Tensor, sight: Sight, kept: Kept) -> tuple[Tensor, Kept]:
+        """One chunk (slots, chunk, dim); also its own keys and values, and the convolution's next tail."""
         steps = torch.add(steps, self.enter(steps), alpha=0.5)
         normed = self.attention_norm(steps)
-        attended, heads = self.attention.advance(normed, normed, sight, ring)
+        attended, keys, values = self.attention.after(normed, normed, sight, kept.keys, kept.values)
         steps = steps + attended
-        mixed, tail = self.convolution.advance(self.convolution_norm(steps), tail)
+        mixed, tail = self.convolution.advance(self.convolution_norm(steps), kept.tail)
         steps = steps + mixed
-        return torch.add(steps, self.leave(steps), alpha=0.5), heads, tail
+        return torch.add(steps, self.leave(steps), alpha=0.5), Kept(keys, values, tail)
 
 
 class Encoder(nn.Module):
@@ -109,11 +136,13 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(config.dim)
 
     def new_state(self, slots: int, device: torch.device | None = None) -> EncoderState:
-        """Nothing seen yet."""
+        """Nothing seen yet. In memory a layer's slots lie side by side, so that a range of them needs no copy."""
         config, dtype = self.config, self.norm.weight.dtype
-        rings = torch.zeros((slots, config.layers, *ring_shape(config)), device=device, dtype=dtype)
-        tails = torch.zeros((slots, config.layers, config.conv_kernel - 1, config.dim), device=device, dtype=dtype)
-        return EncoderState(torch.zeros(slots, dtype=torch.int64, device=device), rings, tails)
+        two, *ring = ring_shape(config)
+        rings = torch.zeros((config.layers, two, slots, *ring), device=device, dtype=dtype)
+        tails = torch.zeros((config.layers, slots, config.conv_kernel - 1, config.dim), device=device, dtype=dtype)
+        seen = torch.zeros(slots, dtype=torch.int64, device=device)
+        return EncoderState(seen, rings.movedim(2, 0), tails.movedim(1, 0))
 
     def forward(self, steps: Tensor, mask: Tensor | None = None, window: Window | None = None) -> Tensor:
         """Whole sequences; `mask` (batch, steps) is true for steps that are no padding."""
@@ -133,18 +162,20 @@ class Encoder(nn.Module):
         """What the chunk after `seen` (slots,) chunks sees."""
         return sight_step(seen, self.channels, self.window, like)
 
-    def advance(self, steps: Tensor, sight: Sight, rings: Tensor, tails: Tensor) -> tuple[Tensor, Fresh]:
-        """One chunk (slots, chunk, dim) after what the slots remember; changes nothing in place."""
-        heads, next_tails = [], []
-        for layer, block in enumerate(self._blocks()):
-            steps, kept, tail = block.advance(steps, sight, rings[:, layer], tails[:, layer])
-            heads.append(kept)
-            next_tails.append(tail)
+    def advance(self, steps: Tensor, sight: Sight, kept: Sequence[Kept]) -> tuple[Tensor, Fresh]:
+        """One chunk (slots, chunk, dim) after what the layers remember of the slots; changes nothing in place."""
+        heads, tails = [], []
+        for block, remembered in zip(self._blocks(), kept, strict=True):
+            steps, own = block.advance(steps, sight, remembered)
+            heads += [own.keys, own.values]
+            tails.append(own.tail)
         out: Tensor = self.norm(steps)
-        return out, Fresh(torch.stack(heads, dim=1), torch.stack(next_tails, dim=1))
+        config = self.config
+        fresh = torch.cat(heads, dim=1).view(-1, config.layers, 2, config.heads, config.chunk, self.channels)
+        return out, Fresh(fresh, torch.cat(tails, dim=1).view(-1, config.layers, config.conv_kernel - 1, config.dim))
 
     def _chunk(self, steps: Tensor, state: EncoderState, active: Tensor) -> Tensor:
-        out, fresh = self.advance(steps, self.sight(state.seen, steps), state.rings, state.tails)
+        out, fresh = self.advance(steps, self.sight(state.seen, steps), state.kept(slice(None)))
         state.write(fresh, active)
         return out
 

@@ -1,4 +1,5 @@
-"""Eight-bit copies of the picture networks, for processors; their ranges come from what they were trained on."""
+"""Eight-bit copies of the picture networks, for processors; their ranges come from what they were trained on. Beside them
+the graphs of the networks over time, which have no weights (`models/graphs.py`)."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from models import crops
 from models.canvas import SMALL_HEIGHT, SMALL_WIDTH, letterbox
 from models.checkpoint import EIGHT_BITS, load
 from models.eight_bits import Subject, quantised
+from models.evaluation.networks import Networks
 from models.features import HAND_SIZE, HandEncoder
 from models.lips import MouthEncoder
 from models.locate import BoxSmoother, Locator, PeakLocator
@@ -34,8 +36,8 @@ Crops = NDArray[np.uint8]
 
 
 def train(data: Path, out: Path, *, minutes: float, seed: int = 0) -> dict[str, float]:
-    """Writes locate, hand_encoder and mouth_encoder with .int8.onnx beside the weights in `out`; takes a minute, whatever
-    `minutes` says. Returns each file's size in MB."""
+    """Writes locate, hand_encoder and mouth_encoder with .int8.onnx beside the weights in `out`, and the graphs of those over
+    time; takes a minute, whatever `minutes` says. Returns each file's size in MB."""
     del minutes
     torch.manual_seed(seed)
     networks: list[tuple[str, nn.Module, Crops]] = [
@@ -50,6 +52,8 @@ def train(data: Path, out: Path, *, minutes: float, seed: int = 0) -> dict[str, 
             path = out / f"{name}{EIGHT_BITS}"
             shutil.copyfile(made, path)
         sizes[f"{name}_mb"] = path.stat().st_size / 1e6
+    for path in Networks.load(out).write_graphs(out):
+        sizes[f"{path.name.partition('.')[0]}_mb"] = path.stat().st_size / 1e6
     return sizes
 
 
