@@ -113,8 +113,8 @@ class Sight:
         return [self._boxes(parts) for parts in self.networks.find(small).tolist()]
 
     def encode(self, frames: Chunks, active: NDArray[np.bool_], small: Chunks | None = None) -> Seen:
-        """Encodes (S, C, 480, 640, 3) uint8, or each active row's C frames wherever they lie; rows that are not active
-        stay zero and keep their state. `small` are the same frames shrunk, where somebody did so already."""
+        """Encodes (S, C, 480, 640, 3) uint8, or each active row's C canvases wherever they lie, RGB or I420; rows that are
+        not active stay zero and keep their state. `small` are the same frames shrunk, where somebody did so already."""
         begun_s = time.perf_counter()
         rows = [int(row) for row in np.flatnonzero(active)]
         seen = Arrays(
