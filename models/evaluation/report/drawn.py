@@ -15,7 +15,7 @@ from models.synthetic.signer import Signer
 
 SIGNERS = 20
 CLOSE, TURNED_RADIANS = 0.27, 0.2
-"""A face larger than this share of the picture's height leaves hands out of it; see `Signer.draw`."""
+"""A face larger than this share of the picture's height: a webcam's framing, see `Signer.draw`."""
 SEEDS_A_RUN = 10_000
 NAMES_BESIDE = 9
 """Names in the session's vocabulary that nobody spells, beside the sentence's own."""
