@@ -15,9 +15,10 @@ from app.captions import CaptionBook, Choices, Measured
 from app.engine.messages import Finalized, Interrupted, Lost, Recovered, Refined, RefinedDraft, Stepped, Told, ToStream
 from app.engine.streams import EngineStream
 from app.errors import ServiceError, failure
+from app.ingest.decoder import Decoded, Decoder
 from app.ingest.frame_buffer import IN_FLIGHT_CHUNKS, FrameBuffer, WaitingFrame
 from app.ingest.pace import Timeline
-from app.ingest.supervisor import Decoded, Decoder
+from app.ingest.patience import Patience
 from app.protocol import CaptionEvent, Event, Status
 from app.services import Services
 from models.clock import CHUNK_FRAMES, STEP_MS
@@ -62,7 +63,7 @@ class Session:
         self._steps = self._finalizing = self._idle_at = 0
         self._flush_at: int | None = None
         self._flush_due = self._media_over = False
-        self._catching_up: asyncio.TimerHandle | None = None
+        self._patience = Patience(self._buffer, self._decoder, origin.is_live, services.settings.catch_up_s)
         self._measured = Measured(0, time.monotonic(), 0.0, 0.0, 0.0, 0.0)
         self._reported_steps, self._reported_s = 0, time.monotonic()
         self._signer_visible = False
@@ -73,8 +74,9 @@ class Session:
         return self._buffer.dropped
 
     async def feed(self, data: bytes) -> None:
-        """Bytes of the stream, as they came; waits while the decoder is behind."""
+        """Bytes of the stream, as they came; waits while the decoder is behind, which is never long."""
         self._metrics.received.inc(len(data))
+        self._metrics.frames_dropped.inc(self._patience.make_room(len(data)))
         self._arrivals.append((self._decoder.fed + len(data), time.monotonic()))
         await self._decoder.feed(data)
 
@@ -125,7 +127,7 @@ class Session:
         """Ends the decoder, then gives the slot back."""
         for timer in self._timers.values():
             timer.cancel()
-        self._drop_again()
+        self._patience.end()
         try:
             await self._services.supervisor.discard(self._decoder)
         finally:
@@ -165,6 +167,7 @@ class Session:
         limit_s = self._services.settings.max_upload_s
         if not self._origin.is_live and self.duration_ms > limit_s * 1e3:
             raise failure("too_long", limit_s=limit_s)
+        self._patience.note_taken()
         freed = self._buffer.add(WaitingFrame(frame.position, frame.tick, arrived_s, now_s))
         self._decoder.free(freed)
         self._metrics.frames_decoded.inc()
@@ -172,8 +175,7 @@ class Session:
 
     def _note_idle(self, consumed: int) -> None:
         self._idle_at = consumed
-        if self._catching_up and consumed >= self._decoder.fed and len(self._buffer) < CHUNK_FRAMES:
-            self._drop_again()
+        self._patience.note_idle(consumed)
         if self._flush_at is not None and consumed >= self._flush_at:
             self._flush_at, self._flush_due = None, True
 
@@ -211,7 +213,7 @@ class Session:
             for event in self._book.redraft(message, time.monotonic()):
                 self._say(event)
         elif isinstance(message, Interrupted):
-            self._hold_frames()
+            self._patience.hold()
         elif isinstance(message, Recovered):
             self._catch_up()
         elif isinstance(message, Lost):
@@ -219,28 +221,14 @@ class Session:
                 self._finish(Refined(message.stream, segment_id, None, 0.0))
             raise failure("worker_lost")
 
-    def _hold_frames(self) -> None:
-        """The worker is away: what comes waits, first as frames, then as bytes, and none is dropped."""
-        self._drop_again()
-        self._buffer.drops = False
-        self._decoder.hold(True)
-
     def _catch_up(self) -> None:
-        """The worker's successor goes on; for some time it may be behind without a loss."""
-        loop, now_s = asyncio.get_running_loop(), time.monotonic()
-        self._catching_up = loop.call_later(self._services.settings.catch_up_s, self._drop_again)
+        """The worker's successor goes on, with what the one before owed."""
+        now_s = time.monotonic()
+        self._patience.catch_up()
         self._in_flight = deque(replace(chunk, submitted_s=now_s) for chunk in self._in_flight)
         for segment_id, timer in self._timers.items():
             if (owed := self._book.owed(segment_id)) is not None:
                 self._engine.refine_again(segment_id, *owed, timer.when())
-
-    def _drop_again(self) -> None:
-        """Back to the rule for streams that are late."""
-        if self._catching_up is not None:
-            self._catching_up.cancel()
-            self._catching_up = None
-        self._buffer.drops = self._origin.is_live
-        self._decoder.hold(False)
 
     def _measure(self, message: Stepped) -> None:
         chunk = self._in_flight.popleft()

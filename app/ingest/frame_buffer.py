@@ -52,6 +52,10 @@ class FrameBuffer:
     def add(self, frame: WaitingFrame) -> list[int]:
         """One more waiting frame; returns the positions of those dropped for it, free again."""
         self._waiting.append(frame)
+        return self.trim()
+
+    def trim(self) -> list[int]:
+        """Drops, where that is the rule, all but the newest; returns their positions."""
         freed: list[int] = []
         while self.drops and len(self._waiting) > self._backlog:
             freed.append(self._waiting.popleft().position)
