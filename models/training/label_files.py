@@ -21,8 +21,11 @@ def read_labels(path: Path) -> list[Label]:
         raise LabelFileError(
             f"expected labels in {path}, but there is no such file: make them with `signbind labels make`"
         )
-    lines = path.read_text(encoding="utf-8").split("\n")
-    labels = [_label(line, f"{path}, line {number}") for number, line in enumerate(lines[:-1], 1) if line.strip()]
+    text = path.read_text(encoding="utf-8")
+    lines = text.split("\n")
+    if not text.endswith("\n") and not text.endswith("}"):
+        del lines[-1]
+    labels = [_label(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
     if not labels:
         raise LabelFileError(f"{path} holds no labels; make some with `signbind labels make`")
     if len({label.name for label in labels}) < len(labels):

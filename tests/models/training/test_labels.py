@@ -83,6 +83,10 @@ def test_files_that_are_no_labels_are_named(tmp_path: Path) -> None:
         read_labels(path)
     path.write_text('{"name": "a", "english": "Go.", "tokens": ["GO"]}\n{"name": "b", "engl')
     assert [label.name for label in read_labels(path)] == ["a"]
+    path.write_text(
+        '{"name": "a", "english": "Go.", "tokens": ["GO"]}\n{"name": "b", "english": "Go.", "tokens": ["GO"]}'
+    )
+    assert [label.name for label in read_labels(path)] == ["a", "b"]
     path.write_text('{"name": "a", "english": "Go.", "tokens": ["GO"]}\n' * 2)
     with pytest.raises(LabelFileError, match="names a sample twice"):
         read_labels(path)
