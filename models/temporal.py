@@ -21,7 +21,7 @@ from models.backends import Backend
 from models.clock import CHUNK_FRAMES
 from models.experts import Expert
 from models.fusion import Fusion, FusionInput
-from models.graphs import graph_file, write_graph
+from models.graphs import Graph, graph_file, write_graph
 from models.layers.attention import Sight
 from models.layers.encoder import Encoder, Fresh, Kept, Rows
 from models.layers.rotary import Rotation
@@ -35,6 +35,7 @@ Described = tuple[str, nn.Module, tuple[Tensor, ...]]
 SEEING, KEPT = 3, len(Kept._fields)
 """An encoder's memory is mask, cos, sin, then of each layer keys, values, tail."""
 LEFT = 2  # tensors that a chunk leaves behind in an encoder: keys and values, tails
+KNOWN = 256  # chunks, more than a segment has: what is seen after fewer of them is kept in a table
 HEARD = len(FusionInput._fields)
 ROUTER, EXPERTS, FUSION = slice(0, 1), slice(0, 4), slice(4, 5)  # of the five networks
 
@@ -113,7 +114,9 @@ class Temporal:
         self.router = router
         self._encoders = [network.eval().encoder for network in networks]
         self._states = [encoder.new_state(slots, self.device) for encoder in self._encoders]
-        self._sights: dict[tuple[int, Window], tuple[Tensor, Sight]] = {}
+        on_cpu = self.device.type == "cpu"
+        self._rooms = [encoder.new_state(slots) if on_cpu else None for encoder in self._encoders]
+        self._sights: dict[tuple[int, Window], Sight] = {}
         self._from_rest = torch.zeros(slots, dtype=torch.int64, device=self.device)
         self.experts_ms = self.fusion_ms = 0.0
         functions = {
@@ -142,6 +145,11 @@ class Temporal:
         heard = (manual, mouth, self._held(everyone), *self._memories(everyone, EXPERTS))
         fused = (*hear.eval()(*heard)[:HEARD], *self._memories(everyone, FUSION))
         return [("route", route.eval(), routed), ("hear", hear, heard), ("fuse", fuse.eval(), fused)]
+
+    @property
+    def by_graph(self) -> bool:
+        """Whether ONNX Runtime runs them."""
+        return isinstance(self._hear, Graph)
 
     def reset(self, mask: Mask) -> None:
         """Empties the masked slots."""
@@ -197,19 +205,21 @@ class Temporal:
     def _memories(self, rows: Rows, networks: slice) -> list[Tensor]:
         """What these networks remember of the rows, one after the other as `_memory` takes them."""
         found: list[Tensor] = []
-        for encoder, state in zip(self._encoders[networks], self._states[networks], strict=True):
+        parts = (self._encoders[networks], self._states[networks], self._rooms[networks])
+        for encoder, state, room in zip(*parts, strict=True):
             sight = self._sight(encoder, state.seen[rows], state.tails)
-            found += [sight.mask, *sight.turn, *(tensor for layer in state.kept(rows) for tensor in layer)]
+            found += [sight.mask, *sight.turn, *(tensor for layer in state.kept(rows, room) for tensor in layer)]
         return found
 
     def _sight(self, encoder: Encoder, seen: Tensor, like: Tensor) -> Sight:
-        """What the networks have seen is mostly the same; on a GPU to ask whether it is would mean to wait for it."""
-        known = self._sights.get((encoder.channels, encoder.window))
-        if known is not None and self.device.type != "cuda" and torch.equal(known[0], seen):
-            return known[1]
-        sight = encoder.sight(seen, like)
-        self._sights[encoder.channels, encoder.window] = (seen.clone(), sight)
-        return sight
+        """`encoder.sight`, looked up where it can be; on a GPU to ask whether it can would mean to wait for it."""
+        if self.device.type == "cuda" or (len(seen) and int(seen.max()) >= KNOWN):
+            return encoder.sight(seen, like)
+        key = (encoder.channels, encoder.window)
+        if key not in self._sights:
+            self._sights[key] = encoder.sight(torch.arange(KNOWN), like)
+        known = self._sights[key]
+        return Sight(known.mask[seen], Rotation(known.turn.cos[seen], known.turn.sin[seen]))
 
     def _leave(self, left: Sequence[Tensor], rows: Rows, active: Mask, networks: slice) -> None:
         """Takes over what a chunk leaves behind in these networks."""

@@ -1,4 +1,5 @@
-"""What the five networks over time cost a chunk, in 32 bits and with weights in bfloat16, for one live stream and for many."""
+"""What the five networks over time cost a chunk, in 32 bits by torch and by ONNX Runtime, and with weights in bfloat16, for
+one live stream and for many."""
 
 from __future__ import annotations
 
@@ -31,15 +32,20 @@ def halved(networks: Networks) -> Networks:
 
 
 def measured_over_time(networks: Networks, frames: Sequence[Frame], seconds: float) -> dict[str, Any]:
-    """{fp32 | bf16: {"N_streams": {ms_cpu, ms_wall} a step}}, and how far posteriors in bf16 are apart on these frames."""
+    """{fp32 | bf16 | onnxruntime: {"N_streams": {ms_cpu, ms_wall} a step}}, and how far posteriors are apart from fp32's on
+    these frames. ONNX Runtime is there where it is installed and has graphs of these networks."""
     ways = {"fp32": networks.temporal(max(STREAMS)), "bf16": halved(networks).temporal(max(STREAMS))}
+    served = networks.temporal(max(STREAMS), Backend())
+    if served.by_graph:
+        ways["onnxruntime"] = served
     found: dict[str, Any] = {name: {} for name in ways}
     for streams in STREAMS:
         calls = {name: _step(temporal, streams) for name, temporal in ways.items()}
         for name, spent in in_turns(calls, seconds / len(STREAMS)).items():
             found[name][f"{streams}_streams"] = {"ms_cpu": spent.cpu_ms, "ms_wall": spent.wall_ms}
     chunks = list(features_of(networks, frames[: MOST_CHUNKS * CHUNK_FRAMES]))
-    found["bf16"]["probabilities_apart"] = apart(ways["fp32"], ways["bf16"], chunks)
+    for name in ways.keys() - {"fp32"}:
+        found[name]["probabilities_apart"] = apart(ways["fp32"], ways[name], chunks)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,16 +31,25 @@ class EncoderState(StreamState):
     rings: Tensor
     tails: Tensor
 
-    def kept(self, rows: Rows) -> list[Kept]:
-        """What each layer remembers of the slots `rows`: a copy, but for a range of slots, which is read where it lies."""
-        rings, tails = self.rings.movedim(0, 2), self.tails.movedim(0, 1)  # as in memory, see `Encoder.new_state`
+    def kept(self, rows: Rows, room: EncoderState | None = None) -> list[Kept]:
+        """What each layer remembers of the slots `rows`. A range of slots is read where it lies; others are copied to
+        `room`, a state of as many slots, where there is one: fresh memory costs more than the copy."""
+        rings, tails = self._as_in_memory()
         if isinstance(rows, slice):
             rings, tails = rings[:, :, rows], tails[:, rows]
-        else:
+        elif room is None:
             rings, tails = rings.index_select(2, rows), tails.index_select(1, rows)
+        else:
+            free_rings, free_tails = room._as_in_memory()
+            rings = torch.index_select(rings, 2, rows, out=_front(free_rings, 2, len(rows)))
+            tails = torch.index_select(tails, 1, rows, out=_front(free_tails, 1, len(rows)))
         return [
             Kept(ring[0].flatten(2, 3), ring[1].flatten(2, 3), tail) for ring, tail in zip(rings, tails, strict=True)
         ]
+
+    def _as_in_memory(self) -> tuple[Tensor, Tensor]:
+        """Rings (layers, 2, slots, ...) and tails (layers, slots, ...), both contiguous, see `Encoder.new_state`."""
+        return self.rings.movedim(0, 2), self.tails.movedim(0, 1)
 
     def put(self, fresh: Fresh, rows: Tensor) -> None:
         """Takes over what one chunk of the slots `rows` (n,) leaves behind; `fresh` has a row for each of them."""
@@ -60,6 +70,12 @@ class EncoderState(StreamState):
         write_ring(self.rings, fresh.heads, self.seen, active)
         keep(self.tails, fresh.tails, active)
         self.seen += active
+
+
+def _front(room: Tensor, axis: int, length: int) -> Tensor:
+    """The beginning of the memory of `room`, in its shape but for the length of one axis."""
+    shape = (*room.shape[:axis], length, *room.shape[axis + 1 :])
+    return room.view(-1)[: math.prod(shape)].view(shape)
 
 
 class Kept(NamedTuple):
