@@ -36,11 +36,11 @@ def read_labels(path: Path) -> list[Label]:
 def _label(line: str, where: str) -> Label:
     try:
         held = json.loads(line)
-        tokens, phonemes = held["tokens"], held.get("phonemes", [])
-        label = Label(str(held["name"]), str(held["english"]), _strings(tokens), _strings(phonemes))
+        tokens, phonemes = _strings(held["tokens"]), _strings(held.get("phonemes", []))
+        label = Label(str(held["name"]), str(held.get("english", "")), tokens, phonemes)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LabelFileError(
-            f'{where}: expected {{"name", "english", "tokens", "phonemes"}}, got {line[:80]!r}; mend or remove the line'
+            f'{where}: expected {{"name": ..., "english": ..., "tokens": [...]}}, got {line[:80]!r}; mend or remove the line'
         ) from error
     return label
 
