@@ -33,7 +33,7 @@ def decided(rounds: Sequence[Level]) -> Level:
     names = {name: None for level in rounds for name in level}
     figures = {name: middle([level.get(name) for level in rounds]) for name in names}
     why = next((level["why"] for level in rounds if not level["passed"]), None)
-    told = {"rounds": len(rounds), "rounds_passed": sum(bool(level["passed"]) for level in rounds)}
+    told: dict[str, float] = {"rounds": len(rounds), "rounds_passed": sum(bool(level["passed"]) for level in rounds)}
     if lags:
         told |= {f"{LAG}_low": min(lags), f"{LAG}_high": max(lags)}
     return {**figures, "streams": rounds[0]["streams"], "passed": passed, "why": None if passed else why, **told}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import multiprocessing.forkserver
 import os
 import random
@@ -27,7 +28,9 @@ from tests.app.live_client import LiveClient
 pytestmark = pytest.mark.timeout(START_TIMEOUT_S + 120)
 FRAME_S = 0.04
 MOST_BEHIND_MS = 10_000
-"""Of pictures as small as these, several times as much may wait."""
+"""While its worker is away; of pictures as small as these, several times as much may wait."""
+MOST_LATE_MS = 600
+"""With its worker: a live stream loses frames when it is late by 1280 ms."""
 TIMES = ("seq", "session_id", "server_ts_ms", "latency_ms", "rev")
 
 
@@ -57,14 +60,26 @@ async def streams_of(server: RunningServer) -> AsyncIterator[tuple[LiveClient, L
         yield calm, troubled, worker
 
 
-async def send_live(client: LiveClient, frames: Iterator[bytes], until: asyncio.Event) -> None:
-    """A camera: a frame every 40 ms, whatever the server does."""
-    loop, begun = asyncio.get_running_loop(), asyncio.get_running_loop().time()
-    for index, frame in enumerate(frames):
+async def send_live(
+    client: LiveClient, frames: Iterator[bytes], until: asyncio.Event, most_behind_ms: float = math.inf
+) -> None:
+    """A camera: a frame every 40 ms, whatever the server does, but for pauses in which it may come nearer than
+    `most_behind_ms`: what a machine that is too busy for two streams loses is not what is tested."""
+    loop, due_s = asyncio.get_running_loop(), asyncio.get_running_loop().time()
+    for frame in frames:
+        while lag_ms(client) > most_behind_ms and not until.is_set():
+            await asyncio.sleep(FRAME_S)
+            due_s = loop.time()
         if until.is_set():
             break
         await client.send(frame)
-        await asyncio.sleep(max(0.0, begun + (index + 1) * FRAME_S - loop.time()))
+        due_s += FRAME_S
+        await asyncio.sleep(max(0.0, due_s - loop.time()))
+
+
+def lag_ms(client: LiveClient) -> float:
+    """As the server said last."""
+    return next((event["lag_ms"] for event in reversed(client.events) if event["type"] == "status"), 0.0)
 
 
 async def read_all(client: LiveClient) -> int | None:
@@ -75,11 +90,10 @@ async def read_all(client: LiveClient) -> int | None:
     return client.connection.close_code
 
 
-async def kill_at_random(worker: Worker, client: LiveClient, times: int, rng: random.Random) -> None:
+async def kill_at_random(worker: Worker, times: int, rng: random.Random) -> None:
     """SIGKILL, again and again, at any moment of a life: while it goes back over the past, within a chunk, between two."""
     for _ in range(times):
         await until_ready(worker)
-        await until_not_far_behind(client)
         await asyncio.sleep(rng.uniform(0.0, 0.9))
         await until_some_progress(worker)
         assert worker.streams, "the stream ended before its time"
@@ -93,14 +107,6 @@ async def until_some_progress(worker: Worker) -> None:
         while any(len(stream.deaths) >= MOST_DEATHS - 1 for stream in worker.streams.values()):
             await asyncio.sleep(0.01)
     assert not any(stream.lost for stream in worker.streams.values())
-
-
-async def until_not_far_behind(client: LiveClient) -> None:
-    """On a busy machine a restart takes seconds. Killed all the time, a stream would in the end have more waiting than may
-    wait, and rightly lose some of it."""
-    async with asyncio.timeout(120):
-        while (said := client.of("status")) and said[-1]["lag_ms"] > MOST_BEHIND_MS:
-            await asyncio.sleep(0.1)
 
 
 async def kill(worker: Worker) -> None:
@@ -142,6 +148,12 @@ def jpegs(seed: int) -> Iterator[bytes]:
         yield media.packet_message(index, index * 40_000, True, payload)
 
 
+def sending_to(calm: LiveClient, troubled: LiveClient, over: asyncio.Event, seed: int) -> list[asyncio.Task[None]]:
+    """The same frames to both."""
+    allowed = ((calm, MOST_LATE_MS), (troubled, MOST_BEHIND_MS))
+    return [asyncio.create_task(send_live(client, jpegs(seed), over, most_ms)) for client, most_ms in allowed]
+
+
 def told(client: LiveClient, *kinds: str) -> list[dict[str, Any]]:
     """What was said of segments, without what depends on the time of day."""
     wanted = [event for event in client.events if event["type"] in kinds]
@@ -153,10 +165,10 @@ async def compare(server: RunningServer, kills: int, seed: int) -> tuple[LiveCli
     """Both streams get the same frames at the same times; one's worker is killed `kills` times."""
     over = asyncio.Event()
     async with streams_of(server) as (calm, troubled, worker):
-        sending = [asyncio.create_task(send_live(client, jpegs(seed), over)) for client in (calm, troubled)]
+        sending = sending_to(calm, troubled, over, seed)
         reading = [asyncio.create_task(read_all(client)) for client in (calm, troubled)]
         try:
-            await kill_at_random(worker, troubled, kills, random.Random(seed))
+            await kill_at_random(worker, kills, random.Random(seed))
         finally:
             over.set()
             print(*(client.events[-3:] for client in (calm, troubled)), sep="\n")  # shown where the test fails
@@ -196,7 +208,7 @@ async def test_nothing_is_lost_while_no_worker_comes_for_seconds(twins: RunningS
     """Far longer than decoded video may wait: what comes queues up as bytes, and is caught up with."""
     over = asyncio.Event()
     async with streams_of(twins) as (calm, troubled, worker):
-        sending = [asyncio.create_task(send_live(client, jpegs(3), over)) for client in (calm, troubled)]
+        sending = sending_to(calm, troubled, over, seed=3)
         reading = [asyncio.create_task(read_all(client)) for client in (calm, troubled)]
         await asyncio.sleep(1.0)
         with no_new_workers():
