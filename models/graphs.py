@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import io
 import os
 import warnings
 from copy import deepcopy
@@ -47,21 +46,21 @@ def write_graph(folder: Path, name: str, module: nn.Module, example: tuple[Tenso
     onnx: Any = importlib.import_module("onnx")
     inputs = [_input(at) for at in range(len(example))]
     outputs = [f"out{at}" for at in range(len(module(*example)))]
-    traced = io.BytesIO()
+    path = graph_file(folder, name, module, example)
+    fresh = path.with_suffix(".new")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns of the checks of shapes, which hold for every batch
         torch.onnx.export(
-            _with_other_weights(module), example, traced, dynamo=False, opset_version=OPSET, input_names=inputs,
+            _with_other_weights(module), example, str(fresh), dynamo=False, opset_version=OPSET, input_names=inputs,
             output_names=outputs, dynamic_axes={key: {0: "rows"} for key in inputs + outputs}, export_params=False,
             do_constant_folding=False,
         )  # fmt: skip
-    model = onnx.load_from_string(traced.getvalue())
+    model = onnx.load(str(fresh), format="protobuf")
     _without_weights(model.graph, module, onnx)
+    fresh.write_bytes(model.SerializeToString())
     for old in folder.glob(f"{name}.*.onnx"):
         old.unlink()
-    path = graph_file(folder, name, module, example)
-    onnx.save(model, str(path))
-    return path
+    return fresh.replace(path)
 
 
 def _with_other_weights(module: nn.Module) -> nn.Module:

@@ -104,8 +104,8 @@ class ChunkedAttention(nn.Module):
         projected = self._projected(queries, source)
         steps = int(projected.shape[1])  # a number, where a graph would compute it anew in every layer
         all_three = projected.view(-1, steps, 3 * self.heads, self.dim // self.heads).transpose(1, 2)
-        unturned, values = all_three.split((2 * self.heads, self.heads), dim=1)
-        heads, keys = rotate(unturned, turn).split(self.heads, dim=1)
+        unturned, values = torch.split(all_three, [2 * self.heads, self.heads], dim=1)
+        heads, keys = torch.split(rotate(unturned, turn), self.heads, dim=1)
         return heads, keys, values
 
     def _projected(self, queries: Tensor, source: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ class ChunkedAttention(nn.Module):
         """The same, for a graph: what is kept is read where it lies, and not copied to lie beside the chunk's own."""
         heads, lengths = heads * (self.dim // self.heads) ** -0.5, [int(part.shape[2]) for part in keys]
         scores = torch.cat([heads @ part.transpose(2, 3) for part in keys], dim=-1) + mask
-        of_kept, of_own = scores.softmax(dim=-1).split(lengths, dim=-1)
+        of_kept, of_own = torch.split(scores.softmax(dim=-1), lengths, dim=-1)
         mixed = of_kept @ values[0] + of_own @ values[1]
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out

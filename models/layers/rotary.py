@@ -28,5 +28,5 @@ def rotation(positions: Tensor, channels: int) -> Rotation:
 
 def rotate(heads: Tensor, by: Rotation) -> Tensor:
     """Turn (..., steps, channels), channel i together with channel i + channels / 2."""
-    first, second = heads.split(int(heads.shape[-1]) // 2, dim=-1)
+    first, second = torch.split(heads, int(heads.shape[-1]) // 2, dim=-1)
     return (heads * by.cos + torch.cat((second, first), dim=-1) * by.sin).to(heads.dtype)
