@@ -1,13 +1,12 @@
 """What the samples of corpora teach: pseudo-glosses, letters, phonemes, and which route a step takes.
 
 Glosses are the corpus' own where people annotated it; else pseudo-glosses are made of the English, by rules or as
-`labels.jsonl` (`signbind train labels`) gives them. Words that the sentence writes in lower case are glosses, names
+`labels.jsonl` (`signbind labels make`) gives them. Words that the sentence writes in lower case are glosses, names
 are spelled.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -20,11 +19,11 @@ from numpy.typing import NDArray
 from models.clock import FRAME_RATE_HZ
 from models.paper import GLOSSES
 from models.pronunciation import pronounce
-from models.synthetic.sentences import english_to_glosses
+from models.training.audit.trust import labels_for_training
 from models.training.corpora.sample import Corpus, Sample
 from models.training.feature_clips import IGNORED, Targets
 from models.training.gloss_corpora import clean_english
-from models.training.text_pairs import common_as_glosses
+from models.training.label_rules import glosses
 from models.vocabulary import FINGERSPELLING, REST, SIGN, Vocabulary
 
 _WORD = re.compile(r"[A-Za-z0-9']+")
@@ -101,22 +100,18 @@ def _lesson(corpus: Corpus, sample: Sample, labels: Mapping[str, tuple[str, ...]
     elif sample.letters:
         tokens = (f"#{sample.letters}",)
     else:
-        tokens = labels.get(sample.name) or tuple(common_as_glosses(english_to_glosses(english), english))
+        tokens = labels.get(sample.name) or glosses(english)
     words = [word for word in _WORD.findall(english) if word.strip("'")]
     return Lesson(sample, corpus.name, tokens, tuple(one for word in words for one in pronounce(word)), english)
 
 
 def labels_of(path: Path) -> dict[str, tuple[str, ...]]:
-    """Pseudo-glosses of a `labels.jsonl`; none where there is no such file. Names lose a video's ending."""
+    """Pseudo-glosses of a `labels.jsonl`; none where there is no such file. Names lose a video's ending.
+
+    Warns of labels that an audit found wanting, or that had none; raises LabelFileError."""
     if not path.is_file():
         return {}
-    try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return {str(row["name"]).removesuffix(".mp4"): tuple(row["tokens"]) for row in rows}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"expected labels in {path}, but got {error!r}: write it anew with `signbind train labels`"
-        ) from error
+    return {label.name.removesuffix(".mp4"): label.tokens for label in labels_for_training(path)}
 
 
 def gloss_vocabulary(taught: Iterable[Lesson], path: Path) -> Vocabulary:

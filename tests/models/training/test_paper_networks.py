@@ -139,7 +139,7 @@ def test_labels_replace_those_by_rules(tmp_path: Path) -> None:
     assert by_label.tokens == ("ME", "NAME", "#MARIA") and "#MARIA" in by_rule.tokens
     assert by_rule.phonemes[:2] == ("M", "AY")
     path.write_text("{}\n")
-    with pytest.raises(ValueError, match="signbind train labels"):
+    with pytest.raises(ValueError, match="mend or remove the line"):
         labels_of(path)
 
 
