@@ -42,6 +42,7 @@ class Stage(enum.StrEnum):
     spelling = "spelling"
     sign = "sign"
     fingerspelling = "fingerspelling"
+    silence = "silence"
     routing = "routing"
     fusion = "fusion"
     tables = "tables"
@@ -60,7 +61,16 @@ SHARED_STAGES: dict[Stage, tuple[str, dict[str, str]]] = {
 
 
 DERIVED_STAGES = frozenset(
-    {Stage.features, Stage.sign, Stage.fingerspelling, Stage.routing, Stage.fusion, Stage.tables, Stage.confidence}
+    {
+        Stage.features,
+        Stage.silence,
+        Stage.sign,
+        Stage.fingerspelling,
+        Stage.routing,
+        Stage.fusion,
+        Stage.tables,
+        Stage.confidence,
+    }
 )
 """Stages that read no outside data, only what earlier stages made: they are as free as those."""
 

@@ -83,7 +83,7 @@ class Refiner:
         if how["device_map"] is None:
             model = model.to(device)
         for name, where in {**(adapters or {}), **({ALONE: adapter} if adapter else {})}.items():
-            model = _adapted(model, name, where)
+            model = adapted(model, name, where)
         return cls(model, tokenizer, Lexemes.load(folder / "words.json"), show)
 
     def refine(self, requests: Sequence[Request], deadline_s: float | None = None) -> list[Refined | None]:
@@ -177,7 +177,7 @@ def _without_capitals(tokenizer: PreTrainedTokenizerFast, size: int) -> Tensor:
     return plain
 
 
-def _adapted(model: PreTrainedModel, name: str, folder: Path) -> PreTrainedModel:
+def adapted(model: PreTrainedModel, name: str, folder: Path) -> PreTrainedModel:
     """`model` with one adapter more; rows choose by name (see `generation`)."""
     from peft import PeftModel
 

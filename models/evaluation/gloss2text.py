@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,8 @@ from models.prompts import Request
 from models.quantised import Precision
 from models.refine import Refiner
 from models.synthetic.sentences import from_grammar, is_held_out, real_sentences
+from models.text_writer import FOLDER as TEXT
+from models.text_writer import TextWriter
 from models.training.gloss_corpora import aslg_tokens, clean_english, ncslgr_rows, ncslgr_tokens
 from models.training.text_pairs import lines_of
 
@@ -26,6 +30,7 @@ Row = tuple[Sequence[str], str]
 """Tokens ("NAME", "#MARIA") and the English they stand for."""
 
 BATCH = 32
+NCSLGR_HEADER = "file\tutterance\tsigner\tgloss"
 RATES = (Rates(), Rates(0.0, 0.1), Rates(0.1, 0.1), Rates(0.2, 0.1), Rates(0.3, 0.1))
 
 
@@ -56,13 +61,23 @@ def write_requests(refiner: Refiner, requests: Sequence[Request]) -> list[str]:
     return texts
 
 
-def bleu(texts: Sequence[str], references: Sequence[str]) -> dict[str, float | str]:
-    """Corpus BLEU-4 (0..100) and its signature."""
-    metric = BLEU()
-    return {
-        "bleu4": metric.corpus_score(list(texts), [list(references)]).score,
-        "signature": str(metric.get_signature()),
-    }
+def bleu(texts: Sequence[str], references: Sequence[str], tokenize: str = "13a") -> dict[str, float | str]:
+    """Corpus BLEU-4 (0..100) and its signature; `tokenize` none takes the words as the corpus has them apart."""
+    metric = BLEU(tokenize=tokenize)
+    with _quiet("sacrebleu"):  # it warns of texts that are in tokens already: with none, they are meant to be
+        score = metric.corpus_score(list(texts), [list(references)]).score
+    return {"bleu4": score, "signature": str(metric.get_signature())}
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    log = logging.getLogger(name)
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def read_pairs(path: Path) -> list[Row]:
@@ -86,13 +101,35 @@ def evaluate(
     limit: int | None = None,
     precision: Precision = "fp32",
 ) -> dict[str, float | str]:
-    """BLEU-4 of the checkpoint's language model (with `adapters`/`adapter`) on a file of glosses TAB English."""
+    """BLEU-4 of a checkpoint on a file of glosses TAB sentence, or on NCSLGR's own table (its held-out part).
+
+    `adapter` is one of the text model's (`text/adapters`, for real corpora), else one of the live language model's.
+    """
     if path is None:
         raise ValueError("expected a file of `GLOSSES<TAB>English` lines, got none: name one")
+    rows = read_rows(path)[:limit]
+    if adapter and (checkpoint / TEXT / "adapters" / adapter).is_dir():
+        return real_figures(TextWriter.load(checkpoint, adapter), rows)
     folder = checkpoint / "adapters" / adapter if adapter else None
     refiner = Refiner.load(checkpoint / "llm", folder, precision, names.show)
-    rows = read_pairs(path)[:limit]
     return bleu(write(refiner, rows), [english for _, english in rows])
+
+
+def real_figures(writer: TextWriter, rows: Sequence[Row]) -> dict[str, float | str]:
+    """BLEU-4 over the corpus's own words, as the published figures have it, and over sacreBLEU's (13a)."""
+    texts, references = writer.write([list(glosses) for glosses, _ in rows]), [text for _, text in rows]
+    own, usual = bleu(texts, references, "none"), bleu(texts, references)
+    return {"bleu4": own["bleu4"], "signature": own["signature"], "bleu4_13a": usual["bleu4"],
+            "signature_13a": usual["signature"], "rows": float(len(rows))}  # fmt: skip
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Lines of glosses TAB sentence; of NCSLGR's table, told by its header, what training leaves out."""
+    with path.open(encoding="utf-8") as file:
+        header = file.readline()
+    if not header.startswith(NCSLGR_HEADER):
+        return read_pairs(path)
+    return [row for row in ncslgr_rows(path.read_text(encoding="utf-8").splitlines()) if is_held_out(row[1])]
 
 
 def held_out_grammar(count: int, seed: int = 1_000_000) -> list[Row]:

@@ -1,6 +1,7 @@
-"""A LoRA adapter of the language model for one domain: a megabyte that turns the same model to other glosses.
+"""A LoRA adapter for one domain: a megabyte that turns the same model to other glosses.
 
-Low-rank updates (r = 8) of the query and value projections, by peft; the model itself stays as it is on disk.
+`aslg`, `phoenix` and `ncslgr` are adapters of the text model (`text_adapters`), for real corpora. `live-ncslgr` and `live-aslg`
+are the live language model's: low-rank updates (r = 8) of query and value projections. The models stay as they are on disk.
 """
 
 from __future__ import annotations
@@ -15,22 +16,40 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from models.dialects import DIALECTS
 from models.evaluation.gloss2text import bleu, held_out_corpus, read_pairs, write
 from models.names import show
 from models.refine import Refiner
 from models.synthetic.sentences import is_held_out
 from models.training.language_stage import batches, loss_of
 from models.training.loop import RUNS, Run, Schedule, learn
+from models.training.text_adapters import train_adapter
 from models.training.text_pairs import Corpora, Pair, pair_of
 
 RANK = 8
 HELD_OUT_ROWS = 200
 
 
-def train(
-    data: Path, out: Path, *, minutes: float = 5.0, seed: int = 0, domain: str = "ncslgr", base: Path | None = None
-) -> dict[str, float]:
-    """Writes `out`/adapters/`domain`; the language model is `base`, by default `out`/llm.
+LIVE = {"live-ncslgr": "ncslgr", "live-aslg": "aslg_pc12"}
+
+
+def train(data: Path, out: Path, *, minutes: float = 5.0, seed: int = 0, adapter: str = "ncslgr") -> dict[str, float]:
+    """Writes `out`/text/adapters/`adapter`, or `out`/adapters/`adapter` for one of the live language model.
+
+    Gives BLEU-4 on held-out pairs without and with the adapter.
+    """
+    if adapter in DIALECTS:
+        return train_adapter(data, out, adapter, minutes=minutes, seed=seed)
+    if adapter in LIVE:
+        return train_live(data, out, minutes=minutes, seed=seed, domain=LIVE[adapter], name=adapter)
+    raise ValueError(f"expected the adapter {', '.join((*DIALECTS, *LIVE))}, got {adapter!r}: give one with --adapter")
+
+
+def train_live(
+    data: Path, out: Path, *, minutes: float = 5.0, seed: int = 0, domain: str = "ncslgr", name: str = "",
+    base: Path | None = None,
+) -> dict[str, float]:  # fmt: skip
+    """Writes `out`/adapters/`name`; the language model is `base`, by default `out`/llm.
 
     `data` is the folder of corpora (`domain` ncslgr or aslg_pc12), or any file of `GLOSSES<TAB>English` lines, of which
     a twentieth by hash is held out. Gives BLEU-4 on held-out pairs without and with the adapter.
@@ -49,7 +68,7 @@ def train(
     stream = batches(_endless(pairs, seed), cast(PreTrainedTokenizerFast, refiner.tokenizer), 24, seed)
     schedule = Schedule(minutes, learning_rate=3e-3, weight_decay=0.0, warmup_minutes=0.1, average_decay=0.99)
     module = learn(run, schedule, stream, loss_of)
-    folder = out / "adapters" / domain
+    folder = out / "adapters" / (name or domain)
     module.save_pretrained(folder)  # type: ignore[operator]
     after = _bleu(Refiner.load(base or out / "llm", folder, show=show), held_out)
     return {"bleu4_without": before, "bleu4_with": after, "pairs": float(len(pairs)), "held_out": float(len(held_out))}

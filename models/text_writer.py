@@ -1,0 +1,79 @@
+"""Glosses of real corpora -> sentences: the text model with one adapter, by beam search.
+
+It lives in a checkpoint's `text` folder beside the live language model: `text/llm` and `text/adapters/NAME`, both written by
+`signbind train`. It writes whole files, not streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import torch
+from transformers import LlamaForCausalLM
+from transformers.utils.logging import disable_progress_bar
+
+from models.dialects import DIALECTS, EDITED, Script, filled, slotted
+from models.prefix_lm import search
+from models.prompts import END
+from models.refine import RefinerError, adapted
+
+FOLDER = "text"
+BATCH = 48
+BEAMS, ALPHA = 5, 1.0
+
+
+class TextWriter:
+    """Writes sentences in one dialect. One caller at a time."""
+
+    def __init__(self, model: LlamaForCausalLM, script: Script, dialect: str) -> None:
+        assert dialect in DIALECTS, (dialect, DIALECTS)
+        self._model, self._script, self._dialect = model.eval(), script, dialect
+        edits, tokenizer = script.edits, script.tokenizer
+        first, end = (edits.first_label, edits.size) if dialect == EDITED else (0, edits.first)
+        self._says = torch.arange(first, end)
+        self._end_id = cast(int, tokenizer.convert_tokens_to_ids(END))
+
+    @classmethod
+    def load(cls, checkpoint: Path, adapter: str, *, bare: bool = False) -> TextWriter:
+        """The text model of a checkpoint with the adapter; `bare` leaves it out. RefinerError says what is missing."""
+        folder = checkpoint / FOLDER / "llm"
+        if adapter not in DIALECTS:
+            raise RefinerError(f"expected the adapter {', '.join(DIALECTS)}, got {adapter!r}: give one of these names")
+        if not (folder / "config.json").is_file():
+            raise RefinerError(
+                f"expected a text model at {folder}, but it has none: train it with `signbind train text`"
+            )
+        disable_progress_bar()
+        model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+        script = Script.load(folder)
+        if not bare:
+            model = adapted(model, "default", checkpoint / FOLDER / "adapters" / adapter).get_base_model()
+        return cls(cast(LlamaForCausalLM, model), script, adapter)
+
+    def write(self, rows: Sequence[Sequence[str]], *, beams: int = BEAMS, alpha: float = ALPHA) -> list[str]:
+        """One sentence a line of glosses ("#MARIA": spelled, for the dialect that knows spelling)."""
+        return [best[0][0] for best in self.candidates(rows, beams=beams, alpha=alpha)]
+
+    def candidates(
+        self, rows: Sequence[Sequence[str]], *, beams: int = BEAMS, alpha: float = ALPHA
+    ) -> list[list[tuple[str, float]]]:
+        """The `beams` best sentences of each line with their scores, best first."""
+        spelled = [slotted(row) if self._dialect == "ncslgr" else (list(row), {}) for row in rows]
+        asked = [self._script.example(self._dialect, glosses) for glosses, _ in spelled]
+        order = sorted(range(len(rows)), key=lambda place: len(asked[place].prompt))
+        found: list[list[tuple[str, float]]] = [[] for _ in rows]
+        for start in range(0, len(order), BATCH):
+            part = order[start : start + BATCH]
+            lines = search(
+                self._model, [asked[place] for place in part], self._says, self._end_id, beams=beams, alpha=alpha
+            )
+            for place, answers in zip(part, lines, strict=True):
+                glosses, slots = spelled[place]
+                found[place] = [(self._said(glosses, slots, ids), score) for ids, score in answers]
+        return found
+
+    def _said(self, glosses: Sequence[str], slots: dict[str, str], ids: Sequence[int]) -> str:
+        text = self._script.text(self._dialect, glosses, ids)
+        return filled(text, slots) if self._dialect == "ncslgr" else text
