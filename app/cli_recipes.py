@@ -32,6 +32,7 @@ class What(enum.StrEnum):
     fingerspelling = "fingerspelling"
     lips = "lips"
     locate = "locate"
+    silence = "silence"
     gloss2text = "gloss2text"
 
 
@@ -50,6 +51,7 @@ EVALUATIONS: dict[What, Evaluation] = {
     What.fingerspelling: Evaluation("a folder of WORD.mp4"),
     What.lips: Evaluation("a folder of .mp4 with .align beside them"),
     What.locate: Evaluation("a folder of .mp4 with .boxes.jsonl beside them"),
+    What.silence: Evaluation(None, frozenset({"seed"})),
     What.gloss2text: Evaluation("a file of lines GLOSSES<tab>sentence", frozenset({"adapter"})),
 }
 
@@ -66,7 +68,9 @@ def evaluate(
     checkpoint: Annotated[
         Path | None, typer.Option(help="The weights to measure; the bundled ones if not given.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="report, synthetic: which unseen signers and sentences.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="report, silence, synthetic: which unseen people and sentences.")
+    ] = None,
     sentences: Annotated[int | None, typer.Option(min=1, help="report, synthetic: how many.")] = None,
     out: Annotated[Path | None, typer.Option(help="report: the HTML page to write (report.html).")] = None,
     records: Annotated[

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from models.training import features_stage, seen_clips, spelling_stage
+from models.training import features_stage, seen_clips, silence_stage, spelling_stage
 from models.training.loop import best_device
 from models.training.seen_clips import CLIPS, FIRST_HELD_OUT_SEED, HELD_OUT_CLIPS
 
@@ -152,8 +152,9 @@ def _in_order(plan: Plan, processes: dict[str, Running], workers: int, most_clip
     processes["sign"].begin(plan.at(plan.shares.experts))
     device = str(plan.device)
     said |= _timed("spelling", lambda: spelling_stage.train(plan.data, plan.out, seed=plan.seed, device=device))
-    for name in ("fingerspelling", "router"):
-        processes[name].begin(plan.at(plan.shares.experts))
+    processes["fingerspelling"].begin(plan.at(plan.shares.experts))
+    said |= _timed("silence", lambda: silence_stage.train(plan.data, plan.out, seed=plan.seed, workers=workers))
+    processes["router"].begin(plan.at(plan.shares.experts))
     for name in ("sign", "fingerspelling", "router"):
         processes[name].end()
     processes["fusion"].begin(plan.at(plan.shares.fusion))

@@ -104,10 +104,16 @@ def varied(manual: Tensor, mouth: Tensor, own: Tensor, takes: Takes) -> tuple[Te
         hands[..., HAND * side : HAND * (side + 1)] *= kept[..., None]
         geometry[..., 6 * side : 6 * side + 6] *= kept[..., None]
     shown = hands != 0
-    hands = hands + shown * torch.randn_like(hands) * (0.15 * takes.strength * hands[shown].std().clamp(min=1e-6))
+    hands = hands + shown * torch.randn_like(hands) * (0.15 * takes.strength * _deviation(hands, shown))
     noise = torch.randn_like(mouth) * (0.1 * takes.strength * mouth.std().clamp(min=1e-6))
     mouth = (mouth + noise * (mouth != 0)) * ~_moments(own, 0.3 * takes.strength, 10)[..., None]
     return torch.cat((hands, geometry), -1), mouth
+
+
+def _deviation(values: Tensor, shown: Tensor) -> Tensor:
+    """Standard deviation of the values that are shown; 0 where none is, as in a batch of empty rooms."""
+    count = shown.sum().clamp(min=1)
+    return ((values.square().sum() / count) - (values.sum() / count).square()).clamp(min=0).sqrt()
 
 
 def mirrored(manual: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
-"""The router: sign, fingerspelling or rest for every step, by framewise cross entropy on drawn and real hands."""
+"""The router: sign, fingerspelling or rest for every step, by framewise cross entropy on drawn and real hands, and on scenes in
+which nobody signs (`silence_stage`)."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.checkpoint import save
+from models.checkpoint import load, save
 from models.config import RouterConfig
 from models.routing import Router
 from models.streaming import Window
@@ -18,44 +19,59 @@ from models.training.expert_loss import padding_mask
 from models.training.feature_clips import IGNORED, Batch, FeatureStore, Targets
 from models.training.feature_sets import Source, Takes
 from models.training.loop import Run, Schedule, best_device, learn
+from models.training.silence_stage import frozen
 
 HELD_OUT_WORDS = 100
-REAL_SHARE = 0.25
+REAL_SHARE, QUIET_SHARE, FROZEN_SHARE = 0.25, 0.25, 0.15
 
 
 def train(
     data: Path, out: Path, *, minutes: float, seed: int = 0, device: str | None = None,
-    features: Path = feature_sets.FEATURES,
+    features: Path = feature_sets.FEATURES, start: Path | None = None, learning_rate: float = 2e-3,
 ) -> dict[str, float]:  # fmt: skip
-    """Trains the router on all cached features."""
+    """Trains the router on all cached features. `start` is a folder of weights to go on from, with a lower
+    `learning_rate`."""
     del data
     where, targets = best_device(device), Targets.of(feature_sets.glosses_of(out / "glosses.txt"))
     drawn, spelled = FeatureStore.read(features / "synthetic.pt"), FeatureStore.read(features / "spelled.pt")
-    store = FeatureStore.joined([drawn, spelled])
+    silent = FeatureStore.read(features / "silent.pt")
+    store = FeatureStore.joined([drawn, spelled, silent])
     source = Source.of(store.to(where), "sign", targets)
     held = Source.of(FeatureStore.read(features / "held_out.pt").to(where), "sign", targets)
-    words = list(range(len(drawn), len(store)))
+    words = list(range(len(drawn), len(drawn) + len(spelled)))
+    quiet, kept = _apart(list(range(len(drawn) + len(spelled), len(store))))
     real = Source.of(source.store.part(words[-HELD_OUT_WORDS:]), "sign", targets)
     config = RouterConfig(dropout=0.15)
     router = Router(config)
-    router.standardise.fit(store.manual[:: max(1, len(store.manual) // 100_000)].float())
+    if start is not None:
+        router.load_state_dict(load(Router, start, "router").state_dict())
+    else:
+        router.standardise.fit(store.manual[:: max(1, len(store.manual) // 100_000)].float())
     run = Run("router", router, seed, device=where)
     rng = random.Random(seed + run.steps)
 
     def loss(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        logits = module(batch.manual, padding_mask(batch.lengths, batch.manual.shape[1]), Window.draw(rng))
+        manual, routes = frozen(batch.manual, batch.routes, batch.lengths, FROZEN_SHARE)
+        logits = module(manual, padding_mask(batch.lengths, batch.manual.shape[1]), Window.draw(rng))
         value = functional.cross_entropy(
-            logits.flatten(0, 1), batch.routes.flatten(), ignore_index=IGNORED, label_smoothing=0.02
+            logits.flatten(0, 1), routes.flatten(), ignore_index=IGNORED, label_smoothing=0.02
         )
         return value, {}
 
-    shares = [(list(range(len(drawn))), 1 - REAL_SHARE), (words[:-HELD_OUT_WORDS], REAL_SHARE)]
+    signed = (list(range(len(drawn))), 1 - REAL_SHARE - QUIET_SHARE)
+    shares = [signed, (words[:-HELD_OUT_WORDS], REAL_SHARE), (quiet, QUIET_SHARE)]
     stream = feature_sets.batches(source, shares, seed=seed + run.steps, takes=Takes())
-    schedule = Schedule(minutes, 2e-3, warmup_minutes=min(0.5, minutes / 15), average_decay=0.995, half=False)
+    schedule = Schedule(minutes, learning_rate, warmup_minutes=min(0.5, minutes / 15), average_decay=0.995, half=False)
     best = learn(run, schedule, stream, loss)
     assert isinstance(best, Router)
     save(best, config, out, "router")
-    return {"route_accuracy": accuracy(best, held), "spelled_accuracy": accuracy(best, real)}
+    return {"route_accuracy": accuracy(best, held), "spelled_accuracy": accuracy(best, real),
+            "quiet_accuracy": accuracy(best, Source.of(source.store.part(kept), "sign", targets))}  # fmt: skip
+
+
+def _apart(clips: list[int]) -> tuple[list[int], list[int]]:
+    """Of the scenes, those to learn from and every seventh for measuring."""
+    return [clip for clip in clips if clip % 7], [clip for clip in clips if clip % 7 == 0]
 
 
 @torch.inference_mode()

@@ -1,0 +1,108 @@
+"""Features of scenes in which nobody signs, for the router to learn rest from: drawn, seen as live, kept in runs/features.
+
+A second kind is made of the drawn clips' own features: at some step the picture freezes (a bad connection, a photograph);
+half a second later the truth is rest.
+"""
+
+from __future__ import annotations
+
+import functools
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.backends import Backend
+from models.clock import CHUNK_FRAMES, FRAME_RATE_HZ
+from models.layout import HAND
+from models.pipeline import Translator
+from models.reading import chunks
+from models.synthetic.scenes import SCENES
+from models.training import feature_sets
+from models.training.feature_clips import FeatureClip, FeatureStore, Targets
+from models.training.loop import RUNS
+from models.vocabulary import REST
+
+FEATURES = feature_sets.FEATURES / "silent.pt"
+PARTS = RUNS / "silent"
+SCENE_FRAMES = 8 * FRAME_RATE_HZ
+MOVEMENT = [2 * HAND + channel for channel in (4, 5, 10, 11)]
+"""Manual channels that tell how hands moved since the step before."""
+STILL_FROM = FRAME_RATE_HZ // 2
+JITTER = 0.003  # face sides a step: what boxes of a still picture move by, through the camera's noise
+
+
+def train(
+    data: Path, out: Path, *, minutes: float = 30, seed: int = 0, scenes: int = 14, workers: int = 1,
+    target: Path = FEATURES,
+) -> dict[str, float]:  # fmt: skip
+    """Draws what is missing of `scenes` scenes of every kind, seen by the eyes of `out`, in so many processes."""
+    del data, minutes
+    PARTS.mkdir(parents=True, exist_ok=True)
+    first = seed * 100_000
+    wanted = [(kind, number) for kind in SCENES for number in range(first, first + scenes)]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(drawn, out, kind, number) for kind, number in wanted]
+        paths = [job.result() for job in jobs]
+    store = FeatureStore.of([read(path) for path in paths], Targets.of(feature_sets.glosses_of(out / "glosses.txt")))
+    store.save(target)
+    return {"scenes": float(len(store)), "frames": float(len(store.manual))}
+
+
+def drawn(checkpoint: Path, kind: str, number: int) -> Path:
+    """Where a scene's features lie, drawn now if they do not."""
+    path = PARTS / f"{kind}_{number}.npz"
+    if not path.is_file():
+        frames = [frame.copy() for frame in islice(SCENES[kind](number), SCENE_FRAMES)]
+        keep(path, *seen(_eyes(checkpoint), frames))
+    return path
+
+
+@functools.lru_cache(maxsize=1)
+def _eyes(checkpoint: Path) -> Translator:
+    torch.set_num_threads(1)
+    return Translator.load(checkpoint, slots=1, backend=Backend("torch"))
+
+
+def seen(translator: Translator, frames: list[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Manual (T, 216) and mouth (T, 96) of a scene, by the eyes as they are live."""
+    translator.open(0)
+    one = np.ones(1, bool)
+    parts = [translator.see({0: chunk}, one) for chunk, _ in chunks(iter(frames))]
+    translator.close(0)
+    return np.concatenate([p.manual[0].numpy() for p in parts]), np.concatenate([p.mouth[0].numpy() for p in parts])
+
+
+def keep(path: Path, manual: NDArray[np.float32], mouth: NDArray[np.float32]) -> None:
+    beside = path.with_name(f".{path.name}")
+    np.savez(beside, manual=manual, mouth=mouth)
+    beside.rename(path)
+
+
+def read(path: Path) -> FeatureClip:
+    """A kept scene: rest at every step."""
+    with np.load(path) as held:
+        steps = len(held["manual"])
+        return FeatureClip(held["manual"], held["mouth"], np.full(steps, REST, np.int8), ("",) * steps, (), ())
+
+
+def frozen(manual: Tensor, routes: Tensor, lengths: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """A `share` of a batch (B, T, 216) freezes at a step of its own: nothing moves from there on, and its routes (B, T) are
+    rest half a second later; where the picture is frozen from the start, at once."""
+    rows, steps = routes.shape
+    at = (torch.rand(rows, device=routes.device) * 1.3 - 0.3).clamp(min=0) * (lengths - 1).clamp(min=0)
+    at = torch.where(torch.rand(rows, device=routes.device) < share, at.long(), steps)[:, None]
+    step = torch.arange(steps, device=routes.device)[None]
+    held = manual.gather(1, step.minimum(at)[..., None].expand_as(manual))
+    still = (step > at) | ((at == 0) & (step >= 0))
+    movement = torch.zeros(manual.shape[-1], dtype=torch.bool, device=manual.device)
+    movement[MOVEMENT] = True
+    jitter = JITTER * torch.randn_like(held)
+    held = torch.where(still[..., None] & movement, jitter * (held != 0), held)
+    rest = (still & (step >= at + STILL_FROM)) | ((at == 0) & (step >= CHUNK_FRAMES // 2))
+    return held, torch.where(rest & (routes >= 0), REST, routes)
