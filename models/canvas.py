@@ -94,12 +94,7 @@ def planes(canvas: Pixels) -> Planes:
 
 def rgb_of(same_size: Planes) -> Pixels:
     """Y, U and V of one size as RGB, by the matrix of BT.601 (ITU-R BT.601-7, 2.5)."""
-    return np.asarray(cv2.transform(cv2.merge(same_size), _TO_RGB), np.uint8)
-
-
-def grey_of(y: Pixels) -> Pixels:
-    """Y as grey: what the RGB picture's 0.299 R + 0.587 G + 0.114 B is."""
-    return np.asarray(cv2.LUT(y, _TO_GREY), np.uint8)
+    return np.asarray(cv2.transform(cv2.merge(same_size), TO_RGB), np.uint8)
 
 
 def _to_rgb() -> NDArray[np.float32]:
@@ -111,8 +106,8 @@ def _to_rgb() -> NDArray[np.float32]:
     return np.column_stack((mixed, -mixed @ BLACK)).astype(np.float32)
 
 
-_TO_RGB = _to_rgb()
-_TO_GREY = np.clip(np.rint((np.arange(256) - BLACK[0]) / RANGE_Y), 0, 255).astype(np.uint8)
+TO_RGB = _to_rgb()
+"""Y, U, V and 1 -> R, G, B: (3, 4)."""
 
 
 def shrink(canvas: Pixels, into: Pixels | None = None) -> Pixels:

@@ -5,14 +5,14 @@ may come in either form of `models/canvas.py`; crops are the same but for roundi
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.canvas import grey_of, planes, rgb_of
 from models.clock import HEIGHT, WIDTH
+from models.cutting import cut_hands, cut_mouth
 from models.layout import GEOMETRY
 
 HAND_SIDE, HAND_ENLARGE = 64, 1.25
@@ -27,8 +27,8 @@ Box = tuple[float, float, float]
 
 
 def crop(pixels: Pixels, box: Box, size: int, enlarge: float) -> Pixels:
-    """The square of `box` enlarged, of an RGB picture or one plane, resampled to (size, size[, 3]); outside of the picture
-    its edge repeats."""
+    """The square of `box` enlarged, of an RGB or grey picture, resampled to (size, size[, 3]); outside of the picture its
+    edge repeats."""
     height, width = pixels.shape[:2]
     left, top, side = _square(box, width, height, enlarge)
     x0, x1 = _inside(left, left + side, width)
@@ -38,7 +38,8 @@ def crop(pixels: Pixels, box: Box, size: int, enlarge: float) -> Pixels:
         around = (max(0, y0 - top), max(0, top + side - y1), max(0, x0 - left), max(0, left + side - x1))
         padded = cv2.copyMakeBorder(piece, *around, cv2.BORDER_REPLICATE)
         piece = np.asarray(padded[:side, :side], np.uint8)
-    return _resampled(piece, size)
+    way = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(piece, (size, size), interpolation=way), np.uint8)
 
 
 def _square(box: Box, width: int, height: int, enlarge: float) -> tuple[int, int, int]:
@@ -53,39 +54,32 @@ def _inside(start: int, stop: int, limit: int) -> tuple[int, int]:
     return first, max(first + 1, min(stop, limit))
 
 
-def _resampled(square: Pixels, size: int) -> Pixels:
-    way = cv2.INTER_AREA if len(square) > size else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(square, (size, size), interpolation=way), np.uint8)
-
-
-def _chroma_crop(plane: Pixels, box: Box, size: int, enlarge: float) -> Pixels:
-    """Of U or V what lies under the square that `crop` takes of Y, to half a pixel of Y."""
-    left, top, side = _square(box, WIDTH, HEIGHT, enlarge)
-    half = (side + 1) // 2
-    centre = ((left + side / 2 - 1) / 2, (top + side / 2 - 1) / 2)  # pixels are counted from the first one's centre
-    return _resampled(np.asarray(cv2.getRectSubPix(plane, (half, half), centre), np.uint8), size)
-
-
-def _colour_crop(canvas: Pixels, box: Box, size: int, enlarge: float) -> Pixels:
-    """`crop` of a canvas in either form, as RGB; of I420 planes first, since then a small picture is converted."""
-    if canvas.ndim == 3:
-        return crop(canvas, box, size, enlarge)
-    y, u, v = planes(canvas)
-    how = box, size, enlarge
-    return rgb_of((crop(y, *how), _chroma_crop(u, *how), _chroma_crop(v, *how)))
-
-
 def hand(canvas: Pixels, box: Box, *, left: bool) -> Pixels:
     """(64, 64, 3) RGB; left hands are mirrored, so that every hand looks like a right one."""
-    cut = _colour_crop(canvas, box, HAND_SIDE, HAND_ENLARGE)
-    return np.ascontiguousarray(cut[:, ::-1]) if left else cut
+    into = np.empty((1, HAND_SIDE, HAND_SIDE, 3), np.uint8)
+    hands(canvas, [(box, left)], into)
+    return np.asarray(into[0])
 
 
-def mouth(canvas: Pixels, box: Box) -> Pixels:
-    """(40, 40) grey."""
-    if canvas.ndim == 2:
-        return grey_of(crop(planes(canvas)[0], box, MOUTH_SIDE, MOUTH_ENLARGE))
-    return np.asarray(cv2.cvtColor(crop(canvas, box, MOUTH_SIDE, MOUTH_ENLARGE), cv2.COLOR_RGB2GRAY), np.uint8)
+def hands(canvas: Pixels, found: Sequence[tuple[Box, bool]], into: Pixels) -> None:
+    """`hand` of each box and whether it is a left one, `into` (N, 64, 64, 3)."""
+    if canvas.ndim == 3:
+        for place, (box, left) in zip(into, found, strict=True):
+            cut = crop(canvas, box, HAND_SIDE, HAND_ENLARGE)
+            place[:] = cut[:, ::-1] if left else cut
+    else:
+        squares = np.array([_square(box, WIDTH, HEIGHT, HAND_ENLARGE) for box, _ in found], np.int64)
+        cut_hands(canvas, squares.reshape(-1, 3), np.array([left for _, left in found], np.bool_), into)
+
+
+def mouth(canvas: Pixels, box: Box, into: Pixels | None = None) -> Pixels:
+    """(40, 40) grey; `into` an array if given."""
+    into = np.empty((MOUTH_SIDE, MOUTH_SIDE), np.uint8) if into is None else into
+    if canvas.ndim == 3:
+        into[:] = cv2.cvtColor(crop(canvas, box, MOUTH_SIDE, MOUTH_ENLARGE), cv2.COLOR_RGB2GRAY)
+    else:
+        cut_mouth(canvas, *_square(box, WIDTH, HEIGHT, MOUTH_ENLARGE), into)
+    return into
 
 
 def geometry(boxes: Mapping[str, Box | None], previous: Mapping[str, Box | None] | None) -> NDArray[np.float32]:

@@ -123,7 +123,7 @@ class Sight:
             np.zeros((self.slots, CHUNK_FRAMES), bool), np.zeros((self.slots, CHUNK_FRAMES), bool),
         )  # fmt: skip
         self.frames_encoded += len(rows) * CHUNK_FRAMES
-        shares = [share for lane in range(self._lanes) if (share := rows[lane :: self._lanes])]
+        shares = self._shares(rows)
         if len(shares) > 1:
             list(self._pool.map(lambda share: self._encode_rows(frames, small, share, seen), shares))
         elif rows:
@@ -132,11 +132,15 @@ class Sight:
         features = torch.from_numpy(seen.manual), torch.from_numpy(seen.mouth)
         return Seen(*features, seen.hands, seen.faces, tracked, (time.perf_counter() - begun_s) * 1e3)
 
+    def _shares(self, rows: list[int]) -> list[list[int]]:
+        """Rows for each lane."""
+        return [share for lane in range(self._lanes) if (share := rows[lane :: self._lanes])]
+
     def _encode_rows(self, frames: Chunks, small: Chunks | None, rows: list[int], seen: Arrays) -> None:
         """Some rows of a chunk; each writes to its own places alone, so that shares may run side by side."""
         shrunk = [shrink(frame) for frame in _each(frames, rows)] if small is None else _each(small, rows)
         found = self.find(np.stack(shrunk))
-        pieces = Pieces()
+        pieces = Pieces(len(shrunk))
         for at, row in enumerate(rows):
             for step in range(CHUNK_FRAMES):
                 boxes = self.smoothers[row](found[at * CHUNK_FRAMES + step])
@@ -148,14 +152,14 @@ class Sight:
         self._encode_pieces(pieces, seen.manual, seen.mouth)
 
     def _encode_pieces(self, pieces: Pieces, manual: NDArray[np.float32], mouth: NDArray[np.float32]) -> None:
-        if pieces.hands:
-            embedded, (rows, steps, sides) = self.networks.hand(np.stack(pieces.hands)), np.array(pieces.hand_places).T
+        if pieces.hand_places:
+            embedded, (rows, steps, sides) = self.networks.hand(pieces.hands), np.array(pieces.hand_places).T
             for side in range(len(SIDES)):
                 own = sides == side
                 manual[rows[own], steps[own], side * HAND : (side + 1) * HAND] = embedded[own]
-        if pieces.mouths:
+        if pieces.mouth_places:
             rows, steps = np.array(pieces.mouth_places).T
-            mouth[rows, steps] = self.networks.mouth(np.stack(pieces.mouths))
+            mouth[rows, steps] = self.networks.mouth(pieces.mouths)
 
 
 def _each(frames: Chunks, rows: list[int]) -> list[Frames]:
@@ -163,21 +167,31 @@ def _each(frames: Chunks, rows: list[int]) -> list[Frames]:
 
 
 class Pieces:
-    """The crops of one batched chunk and where each belongs."""
+    """The crops of one batched chunk of so many frames, and where each belongs."""
 
-    def __init__(self) -> None:
-        self.hands: list[Frames] = []
+    def __init__(self, frames: int) -> None:
+        self._hands = np.empty((len(SIDES) * frames, crops.HAND_SIDE, crops.HAND_SIDE, 3), np.uint8)
+        self._mouths = np.empty((frames, crops.MOUTH_SIDE, crops.MOUTH_SIDE), np.uint8)
         self.hand_places: list[tuple[int, int, int]] = []
-        self.mouths: list[Frames] = []
         self.mouth_places: list[tuple[int, int]] = []
+
+    @property
+    def hands(self) -> Frames:
+        """Those cut so far: (N, 64, 64, 3)."""
+        return self._hands[: len(self.hand_places)]
+
+    @property
+    def mouths(self) -> Frames:
+        """Those cut so far: (N, 40, 40)."""
+        return self._mouths[: len(self.mouth_places)]
 
     def take(self, frame: Frames, boxes: Boxes, row: int, step: int) -> None:
         """Cuts what was found on one frame out of it."""
-        for side, name in enumerate(SIDES):
-            box = boxes.get(name)
-            if box is not None:
-                self.hands.append(crops.hand(frame, box, left=side == 1))
-                self.hand_places.append((row, step, side))
+        found = [(side, box) for side, name in enumerate(SIDES) if (box := boxes.get(name)) is not None]
+        if found:
+            first = len(self.hand_places)
+            crops.hands(frame, [(box, side == 1) for side, box in found], self._hands[first : first + len(found)])
+            self.hand_places += [(row, step, side) for side, _ in found]
         if (box := boxes.get("mouth")) is not None:
-            self.mouths.append(crops.mouth(frame, box))
+            crops.mouth(frame, box, self._mouths[len(self.mouth_places)])
             self.mouth_places.append((row, step))

@@ -23,8 +23,9 @@ from app.engine.refining import RefineThread
 from app.engine.remote_sentences import RemoteSentences, remote_adapters
 from app.engine.step import EngineStep
 from app.frames import FrameRing
-from models import names
-from models.clock import CHUNK_FRAMES, HEIGHT, WIDTH
+from models import crops, names
+from models.canvas import I420_ROWS
+from models.clock import CHUNK_FRAMES, WIDTH
 from models.hypothesis import Hypothesis, Token
 from models.lexemes import Lexemes
 
@@ -133,7 +134,9 @@ def load_translator(config: WorkerConfig) -> Translator:
 
 def warm_up(translator: Translator) -> None:
     """Runs every part once, so that what is built at its first use does not delay the first stream's captions."""
-    blank = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    blank = np.zeros((I420_ROWS, WIDTH), np.uint8)
+    crops.hand(blank, (0.5, 0.5, 0.2), left=False)
+    crops.mouth(blank, (0.5, 0.5, 0.2))
     translator.open(0)
     translator.step({0: [blank] * CHUNK_FRAMES}, np.arange(translator.slots) == 0)
     translator.close(0)

@@ -10,7 +10,8 @@ import pytest
 from app.engine.messages import Chunk, Closed, CloseStream, Finalize, Finalized, FromWorker, Open, Stepped
 from app.engine.step import EngineStep
 from app.frames import FrameRing
-from models.clock import CHUNK_FRAMES, HEIGHT, WIDTH
+from models.canvas import I420_ROWS
+from models.clock import CHUNK_FRAMES, WIDTH
 from models.hypothesis import StreamOptions
 from models.pipeline import Translator
 
@@ -29,8 +30,8 @@ def rings() -> Iterator[list[FrameRing]]:
     rng = np.random.default_rng(0)
     for ring in made:
         for position in range(ring.capacity):
-            small = rng.integers(0, 255, (HEIGHT // 40, WIDTH // 40, 3), np.uint8)
-            ring.put(position, small.repeat(40, axis=0).repeat(40, axis=1))
+            noise = rng.integers(0, 255, (I420_ROWS // 40, WIDTH // 40), np.uint8)
+            ring.put(position, lambda canvas, noise=noise: canvas.__setitem__(..., noise.repeat(40, 0).repeat(40, 1)))
     yield made
     for ring in made:
         ring.close()
