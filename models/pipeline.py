@@ -59,7 +59,7 @@ class Translator:
 
     def __init__(self, sight: Sight, temporal: Temporal, joint: Vocabulary, speaker: Speaker) -> None:
         self.sight, self.temporal, self.joint, self.speaker = sight, temporal, joint, speaker
-        self.slots = sight.slots
+        self.slots, self.lanes = sight.slots, sight.lanes
         self._open: list[Slot | None] = [None] * self.slots
         self.timings_ms: dict[str, float] = {}
         """How long each stage of the last step took."""
@@ -95,14 +95,14 @@ class Translator:
         return list(self._slot(slot).routes or [])
 
     def step(self, frames: Chunks, active: Mask, small: Chunks | None = None) -> list[list[Update]]:
-        """One chunk, frames (slots, CHUNK_FRAMES, 480, 640, 3) uint8, for the slots that are `active`; or for each of them
-        its CHUNK_FRAMES frames, wherever they lie. `small` are the same frames by `canvas.shrink`, if at hand."""
+        """One chunk, frames (slots, CHUNK_FRAMES, ...) uint8, RGB or I420 canvases, for the slots that are `active`; or for each
+        of them its CHUNK_FRAMES frames, wherever they lie. `small` are the same frames by `canvas.shrink`, if at hand."""
         return self.advance(self.see(frames, active, small), active)
 
     @torch.inference_mode()
     def see(self, frames: Chunks, active: Mask, small: Chunks | None = None) -> Seen:
-        """The first half of `step`, all that needs pixels. It may look at the next chunks in one thread while `advance`
-        goes on with the chunks before in another, as long as no slot is opened meanwhile."""
+        """The first half of `step`, all that needs pixels. Up to `lanes` threads may look at chunks of different slots while
+        another is in `advance`, as long as no slot is opened that is being looked at."""
         return self.sight.encode(frames, active, small)
 
     @torch.inference_mode()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -82,8 +81,8 @@ class Sight:
         """`folder` is the checkpoint's, where the networks may lie in eight bits too."""
         backend = backend or Backend("torch")
         self.backend, self.slots = backend, slots
-        self._lanes = backend.threads if backend.chosen == "openvino" else 1
-        self._pool = ThreadPoolExecutor(self._lanes, "sight")
+        self.lanes = backend.threads if backend.chosen == "openvino" else 1
+        """How many threads may encode at once, for different rows."""
         self._boxes = locator.boxes
 
         def small(name: str) -> Path | None:
@@ -123,21 +122,14 @@ class Sight:
             np.zeros((self.slots, CHUNK_FRAMES), bool), np.zeros((self.slots, CHUNK_FRAMES), bool),
         )  # fmt: skip
         self.frames_encoded += len(rows) * CHUNK_FRAMES
-        shares = self._shares(rows)
-        if len(shares) > 1:
-            list(self._pool.map(lambda share: self._encode_rows(frames, small, share, seen), shares))
-        elif rows:
+        if rows:
             self._encode_rows(frames, small, rows, seen)
         tracked = {row: Tracked(self.smoothers[row].copy(), self.previous[row]) for row in rows}
         features = torch.from_numpy(seen.manual), torch.from_numpy(seen.mouth)
         return Seen(*features, seen.hands, seen.faces, tracked, (time.perf_counter() - begun_s) * 1e3)
 
-    def _shares(self, rows: list[int]) -> list[list[int]]:
-        """Rows for each lane."""
-        return [share for lane in range(self._lanes) if (share := rows[lane :: self._lanes])]
-
     def _encode_rows(self, frames: Chunks, small: Chunks | None, rows: list[int], seen: Arrays) -> None:
-        """Some rows of a chunk; each writes to its own places alone, so that shares may run side by side."""
+        """The rows' pictures, each network once for all of them."""
         shrunk = [shrink(frame) for frame in _each(frames, rows)] if small is None else _each(small, rows)
         found = self.find(np.stack(shrunk))
         pieces = Pieces(len(shrunk))

@@ -1,23 +1,15 @@
 """Which chunks run next. Pure Python: it knows neither frames nor networks.
 
-Every tick takes at most one chunk from every slot that has one, so a stream that sends faster than it is translated
-waits for itself alone. What a slot is given runs in order.
+A batch takes at most one chunk from every slot that has one, so a stream that sends faster than it is translated waits for
+itself alone. What a slot is given runs in order: a slot that is busy with a chunk gives no other.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Set
 
 from app.engine.messages import Chunk, Finalize
-
-
-@dataclass(frozen=True)
-class Tick:
-    """First the `finalizes`, then one batched step over `chunks` (by slot)."""
-
-    finalizes: list[Finalize] = field(default_factory=list)
-    chunks: dict[int, Chunk] = field(default_factory=dict)
 
 
 class Scheduler:
@@ -26,7 +18,12 @@ class Scheduler:
 
     @property
     def has_work(self) -> bool:
+        """Whether anything waits."""
         return any(self._waiting)
+
+    def waits_for(self, busy: Set[int]) -> bool:
+        """Whether anything waits that is not behind a `busy` slot's earlier chunk."""
+        return any(waiting and slot not in busy for slot, waiting in enumerate(self._waiting))
 
     def push(self, work: Chunk | Finalize) -> None:
         """Puts work behind what its slot has already."""
@@ -36,12 +33,20 @@ class Scheduler:
         """Forgets a slot's work: its stream is closed."""
         self._waiting[slot].clear()
 
-    def plan(self) -> Tick:
-        """Takes the next tick's work out of the queues."""
-        tick = Tick()
+    def finalizes(self, busy: Set[int]) -> list[Finalize]:
+        """Takes out what is to be finalized before any other chunk of its slot; slots that are `busy` with an earlier chunk
+        wait."""
+        found: list[Finalize] = []
         for slot, waiting in enumerate(self._waiting):
-            while waiting and isinstance(waiting[0], Finalize):
-                tick.finalizes.append(waiting.popleft())  # type: ignore[arg-type]
-            if waiting:
-                tick.chunks[slot] = waiting.popleft()  # type: ignore[assignment]
-        return tick
+            while slot not in busy and waiting and isinstance(waiting[0], Finalize):
+                found.append(waiting.popleft())  # type: ignore[arg-type]
+        return found
+
+    def chunks(self, busy: Set[int], shares: int) -> dict[int, Chunk]:
+        """Takes out the next chunk of slots that are not `busy`, by slot: one of `shares` even shares of all that wait, so that
+        as many batches can be looked at side by side."""
+        ready = [
+            slot for slot, waiting in enumerate(self._waiting)
+            if slot not in busy and waiting and isinstance(waiting[0], Chunk)
+        ]  # fmt: skip
+        return {slot: self._waiting[slot].popleft() for slot in ready[: -(-len(ready) // shares)]}  # type: ignore[misc]

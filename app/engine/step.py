@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.engine.eyes import Eyes, Looked
 from app.engine.messages import (
     Chunk,
     Closed,
@@ -44,6 +45,8 @@ class Translator(Protocol):
     """What the engine asks of `models.pipeline.Translator`."""
 
     slots: int
+    lanes: int
+    """How many threads may call `see` at once, for different slots."""
     timings_ms: dict[str, float]
 
     def open(self, slot: int, options: StreamOptions | None = None) -> None: ...
@@ -69,21 +72,11 @@ class Stream:
     told_s: float = field(default=float("-inf"))
 
 
-@dataclass(frozen=True)
-class Looked:
-    """Chunks whose pictures were looked at, by slot; the networks over time have not had them yet."""
-
-    chunks: dict[int, Chunk]
-    seen: Any
-    begun_s: float
-
-
 class EngineStep:
     """Streams in slots, their frames in `rings`; what is to be said goes to `send`, ended segments to `refine`.
 
-    A chunk takes two ticks, and the halves of two ticks run side by side: while the networks over time, the search and
-    the sentences of one tick's chunks are at work, a thread looks at the pictures of the next tick's. Between ticks no
-    thread runs, so that streams may be opened and closed.
+    A chunk is first looked at by one of the `eyes`, threads with a batch of slots each, then gone on with here: networks
+    over time, search, what to tell. So cores that look never wait for what follows, nor for each other.
     """
 
     def __init__(
@@ -98,8 +91,8 @@ class EngineStep:
         self._translator, self._rings, self._send, self._refine = translator, rings, send, refine
         self._streams: dict[int, Stream] = {}
         self._recalls, self._returning = recalls, list[Open]()
-        self._eyes = ThreadPoolExecutor(1, "eyes")
-        self._looked: Looked | None = None
+        self.eyes = Eyes(translator.lanes, self._look)
+        self._ready: deque[Looked | Finalize] = deque()
 
     def receive(self, message: Any) -> None:
         """One message of the server. Work for a stream that is closed already is left out."""
@@ -123,19 +116,34 @@ class EngineStep:
 
     @property
     def has_work(self) -> bool:
-        return self.scheduler.has_work or bool(self._returning) or self._looked is not None
+        """Whether a tick would find something to do at once."""
+        starts = self.scheduler.has_work and self.eyes.idle > 0 and self.scheduler.waits_for(self.eyes.slots)
+        return bool(self._ready or self._returning or starts)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether everything that came was answered."""
+        return not (self._ready or self._returning or self.eyes.slots or self.scheduler.has_work)
 
     def tick(self) -> None:
-        """Looks at the chunks that the scheduler plans, meanwhile goes on with those of the tick before, then finishes the
-        segments that are to be finished."""
+        """Sets idle eyes to look at what waits, then goes on with one batch that was looked at, or finishes a segment."""
         self._recall()
-        plan = self.scheduler.plan()
-        looking = self._eyes.submit(self._look, plan.chunks) if plan.chunks else None
-        if self._looked is not None:
-            self._advance(self._looked)
-        for finalize in plan.finalizes:
-            self._finalize(finalize)
-        self._looked = looking.result() if looking is not None else None
+        self._collect()
+        self._ready.extend(self.scheduler.finalizes(self.eyes.slots))
+        while idle := self.eyes.idle:
+            chunks = self.scheduler.chunks(self.eyes.slots, shares=idle)
+            if not chunks:
+                break
+            self.eyes.look(chunks)
+        if self._ready:
+            work = self._ready.popleft()
+            if isinstance(work, Finalize):
+                self._finalize(work)
+            else:
+                self._advance(work)
+
+    def _collect(self) -> None:
+        self._ready.extend(self.eyes.collect())
 
     def _look(self, chunks: dict[int, Chunk]) -> Looked:
         begun_s = time.monotonic()
@@ -144,6 +152,8 @@ class EngineStep:
         return Looked(chunks, self._translator.see(frames, self._mask(chunks), small), begun_s)
 
     def _advance(self, looked: Looked) -> None:
+        if not looked.chunks:
+            return  # all their streams were closed meanwhile
         updates = self._translator.advance(looked.seen, self._mask(looked.chunks))
         timings_ms = dict(self._translator.timings_ms)
         features = self._translator.last_features()
@@ -233,12 +243,20 @@ class EngineStep:
         self._refine(RefineRequest(message.stream, *request, stream.opened.options.adapter))
 
     def _close(self, message: CloseStream) -> None:
-        self.scheduler.clear(message.slot)
-        if self._looked is not None:
-            self._looked.chunks.pop(message.slot, None)
+        self._forget(message.slot)
         self._translator.close(message.slot)
         del self._streams[message.slot]
         self._send(Closed(message.stream))
+
+    def _forget(self, slot: int) -> None:
+        """Leaves out all work of a slot, wherever it is, so that another stream may begin there."""
+        self.scheduler.clear(slot)
+        self.eyes.settle(slot)
+        self._collect()
+        for work in self._ready:
+            if isinstance(work, Looked):
+                work.chunks.pop(slot, None)
+        self._ready = deque(work for work in self._ready if isinstance(work, Looked) or work.slot != slot)
 
     def _stream(self, message: Any) -> Stream | None:
         stream = self._streams.get(message.slot)

@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import threading
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,9 +94,11 @@ def engine_of(
 
 
 def serve(connection: Connection, engine: EngineStep, refiner: RefineThread) -> None:
-    """Takes in what has come, runs one tick, again and again; waits only when there is no work."""
+    """Takes in what has come, runs one tick, again and again; waits only when there is nothing to do."""
     while True:
-        while connection.poll(0 if engine.has_work else None):
+        if not engine.has_work:
+            wait([connection, engine.eyes])
+        while connection.poll(0):
             message = connection.recv()
             if isinstance(message, Shutdown):
                 refiner.stop(timeout_s=2.0)

@@ -1,0 +1,59 @@
+"""What runs next: one chunk a slot, in order, in even shares, nothing of a busy slot."""
+
+from __future__ import annotations
+
+from app.engine.messages import Chunk, Finalize
+from app.engine.scheduler import Scheduler
+
+NONE = frozenset[int]()
+
+
+def scheduler(*slots: int, chunks: int = 2) -> Scheduler:
+    """So many chunks wait in each of `slots`."""
+    made = Scheduler(8)
+    for number in range(chunks):
+        for slot in slots:
+            made.push(chunk(slot, number))
+    return made
+
+
+def chunk(slot: int, number: int) -> Chunk:
+    return Chunk(slot + 100, slot, (number,))
+
+
+def test_a_batch_takes_one_chunk_a_slot_in_order() -> None:
+    made = scheduler(0, 3)
+    assert made.chunks(NONE, shares=1) == {0: chunk(0, 0), 3: chunk(3, 0)}
+    assert made.chunks(NONE, shares=1) == {0: chunk(0, 1), 3: chunk(3, 1)}
+    assert made.chunks(NONE, shares=1) == {} and not made.has_work
+
+
+def test_busy_slots_give_nothing() -> None:
+    made = scheduler(0, 3)
+    assert list(made.chunks({0}, shares=1)) == [3]
+    assert made.waits_for({0}) and not made.waits_for({0, 3})
+
+
+def test_idle_eyes_get_even_shares() -> None:
+    made = scheduler(0, 1, 2, 3, 4, chunks=1)
+    first = made.chunks(NONE, shares=2)
+    assert list(first) == [0, 1, 2]
+    assert list(made.chunks(first.keys(), shares=1)) == [3, 4]
+
+
+def test_a_finalize_comes_after_the_chunks_before_it_and_holds_back_those_behind() -> None:
+    made, end = scheduler(2, chunks=1), Finalize(102, 2)
+    made.push(end)
+    made.push(chunk(2, 1))
+    assert made.finalizes(NONE) == []
+    assert made.chunks(NONE, shares=1) == {2: chunk(2, 0)}
+    assert made.chunks(NONE, shares=1) == {}
+    assert made.finalizes({2}) == [], "its chunk is still being looked at"
+    assert made.finalizes(NONE) == [end]
+    assert made.chunks(NONE, shares=1) == {2: chunk(2, 1)}
+
+
+def test_a_closed_slot_is_forgotten() -> None:
+    made = scheduler(0, 1)
+    made.clear(0)
+    assert list(made.chunks(NONE, shares=1)) == [1]
