@@ -10,7 +10,7 @@ a vector to its role, Kanerva 2009), are added to its own. Attention needs thous
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -22,6 +22,10 @@ IGNORED = -100
 ROLES = 4
 """What is near a piece: the one before it, behind it (in a prompt), and of what is aligned the prompt's here and its next."""
 ROLL = 37
+
+
+Beside = Callable[[Tensor, int], Tensor]
+"""Answers so far (rows x beams, pieces), the step -> log-probabilities (rows x beams, says)."""
 
 
 @dataclass(frozen=True)
@@ -122,12 +126,13 @@ def mask_of(model: LlamaForCausalLM, seen: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def search(
-    model: LlamaForCausalLM, asked: Sequence[Example], says: Tensor, end_id: int, *, beams: int = 5, alpha: float = 1.0
-) -> list[list[tuple[tuple[int, ...], float]]]:
+    model: LlamaForCausalLM, asked: Sequence[Example], says: Tensor, end_id: int, *, beams: int = 5, alpha: float = 1.0,
+    beside: Beside | None = None,
+) -> list[list[tuple[tuple[int, ...], float]]]:  # fmt: skip
     """The `beams` best answers of each example (its `answer` holds the starting mark alone) with their scores, best first.
 
-    `says` (ids,) are the ids that an answer may hold. A score is the mean log-probability over length to the power `alpha`
-    (Wu et al. 2016). Plain answers end with `end_id`, which is left out; aligned ones with their prompt.
+    `says` (ids,) are the ids that an answer may hold. A score is the log-probability over length to the power `alpha` (Wu et
+    al. 2016). `beside` adds another model's. Plain answers end with `end_id`, which is left out; aligned ones with their prompt.
     """
     aligned = asked[0].aligned
     batch = collate(asked)
@@ -146,7 +151,8 @@ def search(
         seen = torch.cat([real, torch.ones(len(real), step + 1, dtype=torch.bool)], 1)[:, None, None, :]
         near = _near(found.ids, prompts, step, aligned)
         hidden = _hidden(model, found.ids[:, -1:], near, start + step, seen, cache)[:, 0]
-        order = found.grow(torch.log_softmax((hidden @ model.lm_head.weight[says].T).float(), -1), step + 1 >= longest)
+        scores = torch.log_softmax((hidden @ model.lm_head.weight[says].T).float(), -1)
+        order = found.grow(scores if beside is None else scores + beside(found.ids, step), step + 1 >= longest)
         if bool(found.done.all()):
             break
         cache.reorder_cache(order)

@@ -14,6 +14,7 @@ import numpy as np
 from sacrebleu.metrics.bleu import BLEU
 
 from models import names
+from models.evaluation.report.words import word_classes
 from models.evaluation.token_noise import Rates, noisy_tokens
 from models.hypothesis import Token
 from models.names import joined
@@ -30,6 +31,7 @@ Row = tuple[Sequence[str], str]
 """Tokens ("NAME", "#MARIA") and the English they stand for."""
 
 BATCH = 32
+ENGLISH = ("aslg", "ncslgr")
 NCSLGR_HEADER = "file\tutterance\tsigner\tgloss"
 RATES = (Rates(), Rates(0.0, 0.1), Rates(0.1, 0.1), Rates(0.2, 0.1), Rates(0.3, 0.1))
 
@@ -116,11 +118,17 @@ def evaluate(
 
 
 def real_figures(writer: TextWriter, rows: Sequence[Row]) -> dict[str, float | str]:
-    """BLEU-4 over the corpus's own words, as the published figures have it, and over sacreBLEU's (13a)."""
+    """BLEU-4 over the corpus's own words, as the published figures have it, and over sacreBLEU's (13a); for English, the
+    recall of every class of function words and of all other words."""
     texts, references = writer.write([list(glosses) for glosses, _ in rows]), [text for _, text in rows]
     own, usual = bleu(texts, references, "none"), bleu(texts, references)
-    return {"bleu4": own["bleu4"], "signature": own["signature"], "bleu4_13a": usual["bleu4"],
-            "signature_13a": usual["signature"], "rows": float(len(rows))}  # fmt: skip
+    classes = word_classes(list(zip(texts, references, strict=True))) if writer.dialect in ENGLISH else {}
+    recalls = {f"recall_{name.replace(' ', '_')}": found.recall for name, found in classes.items()}
+    return {
+        "bleu4": own["bleu4"], "signature": own["signature"], "bleu4_13a": usual["bleu4"],
+        "signature_13a": usual["signature"], "rows": float(len(rows)),
+        **{name: recall for name, recall in recalls.items() if recall is not None},
+    }  # fmt: skip
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -23,6 +23,8 @@ from models.text_writer import FOLDER, TextWriter
 from models.training.loop import RUNS, Run, learn
 from models.training.text_data import Sentences, Variation, batches, examples, held_out, read
 from models.training.text_stage import PIECES_A_BATCH, Ranges, Softness, loss_of, regularised, schedule_of
+from models.training.wide_labels import train_wide
+from models.wide_head import WIDE
 
 RANK = 32
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -47,13 +49,20 @@ RECIPES = {
 
 
 def train_adapter(data: Path, out: Path, name: str, *, minutes: float, seed: int = 0) -> dict[str, float]:
-    """Writes `out`/text/adapters/`name`; resumes from runs/text_`name`.ckpt. BLEU-4 without and with the adapter."""
+    """Writes `out`/text/adapters/`name`, with its wide head if it has edits; resumes from runs/text_`name`.ckpt.
+
+    Gives BLEU-4 without and with the adapter.
+    """
     rows = held_out(data, name)
     rows = rows[:: max(1, len(rows) // ROWS)]
     before = _bleu(TextWriter.load(out, name, bare=True), rows)
     script = Script.load(out / FOLDER / "llm")
-    module = adapt(out, name, read(data, name), script, minutes=minutes, seed=seed)
+    sentences = read(data, name)
+    module = adapt(out, name, sentences, script, minutes=minutes, seed=seed)
     folder = out / FOLDER / "adapters" / name
+    if name == EDITED:
+        folder.mkdir(parents=True, exist_ok=True)
+        train_wide(sentences.edited, script.edits, seed=seed).save(folder / WIDE)
     module.to(torch.bfloat16).save_pretrained(folder)  # type: ignore[operator]
     after = _bleu(TextWriter.load(out, name), rows)
     return {"bleu4_without": before, "bleu4_with": after, "held_out": float(len(rows))}

@@ -29,7 +29,7 @@ from models.training.text_data import Variation, batches, examples, read, script
 FOLDER = "text"
 SIZE = Size(width=192, inner=576, layers=4, heads=6, positions=512)
 SHARES = {EDITED: 0.52, "phoenix": 0.36, "ncslgr": 0.04, SPOKEN: 0.08}
-PIECES_A_BATCH = 2400
+PIECES_A_BATCH = 1200
 
 
 @dataclass
