@@ -185,11 +185,16 @@ def _converted(module: nn.Module, example: Pictures) -> Any:
 
 
 def load_libraries() -> None:
-    """Loads what a backend may need, and runs nothing of it: no thread is started."""
+    """Loads what backends and language models may need, and runs nothing of it: no thread is started."""
     if has_openvino():
         _package()
     if has_onnxruntime():
         importlib.import_module("onnxruntime")
+    transformers = importlib.import_module("transformers")
+    for name in ("LlamaForCausalLM", "PreTrainedTokenizerFast"):
+        getattr(transformers, name)  # each class is loaded when it is first named
+    patterns = importlib.import_module("transformers.conversion_mapping")
+    patterns.get_checkpoint_conversion_mapping("llama")  # builds hundreds of them, once a process, at the first model
 
 
 def _package() -> Any:

@@ -124,10 +124,10 @@ def _taps(begin: float, length: float, size: int) -> tuple[NDArray[np.int64], Fl
             first[out] = int(np.floor(start))
             for tap in range(taps):
                 pixel = first[out] + tap
-                weights[out, tap] = max(np.float32(0), min(stop, pixel + 1) - max(start, pixel)) / scale
+                weights[out, tap] = max(0.0, min(stop, pixel + 1.0) - max(start, float(pixel))) / scale
         else:
             lowest, highest = begin, begin + length - 1  # centres of the square's own first and last pixel
-            at = min(max(begin + (out + np.float32(0.5)) * scale - np.float32(0.5), lowest), max(lowest, highest))
+            at = min(max(begin + (out + 0.5) * scale - 0.5, lowest), max(lowest, highest))
             first[out] = int(np.floor(at))
             weights[out, 1] = at - first[out]
             weights[out, 0] = 1 - weights[out, 1]

@@ -11,15 +11,11 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when the library is loaded: idle threads must not spin
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, which begins its threads when it is loaded
 
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast  # noqa: F401  # it loads each class when first named
-from transformers.conversion_mapping import get_checkpoint_conversion_mapping
-
 import app.engine.worker  # noqa: F401
 import models.bundle  # noqa: F401
 from models import names
 from models.backends import load_libraries
 
 load_libraries()
-get_checkpoint_conversion_mapping("llama")  # builds hundreds of patterns, once a process, before the first model
 names.default_names()
 gc.freeze()  # what is here stays: a worker's collector does not go through it, which would copy its pages

@@ -97,7 +97,7 @@ def serve(connection: Connection, engine: EngineStep, refiner: RefineThread) -> 
     """Takes in what has come, runs one tick, again and again; waits only when there is nothing to do."""
     while True:
         if not engine.has_work:
-            wait([connection, engine.eyes])
+            wait([connection, engine.eyes.fileno()])
         while connection.poll(0):
             message = connection.recv()
             if isinstance(message, Shutdown):

@@ -91,13 +91,13 @@ def paired(sentences: dict[str, list[str]], english: Sequence[str]) -> dict[str,
     """BLEU-4 with its 95 % interval's half width, and the p value against the first (Koehn 2004: paired bootstrap), by
     name; the first's p value is 1, and a system alone has no interval."""
     from sacrebleu.metrics.bleu import BLEU
-    from sacrebleu.significance import PairedTest
+    from sacrebleu.significance import PairedTest, Result
 
-    systems = list(sentences.items())
+    systems: list[tuple[str, Sequence[str]]] = list(sentences.items())
     metric = {"BLEU": BLEU(references=[list(english)])}
     test = PairedTest(systems, metric, references=None, test_type="bs", n_samples=RESAMPLES)
     _, scores = test()
-    rows = scores["BLEU"]
+    rows = [row for row in scores["BLEU"] if isinstance(row, Result)]
     return {
         name: (
             float(row.score),

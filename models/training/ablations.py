@@ -79,7 +79,10 @@ class Ablated(nn.Module):
         logits = self.router(batch.manual, mask, window)
         routes = self.router.route(logits) if tau is None else self.router.route(logits, tau, training=True)
         sign, spelled = self.sign(batch.manual, mask, window), self.fingerspelling(batch.manual, mask, window)
-        return FusionInput(*sign, *spelled, *self.lips(batch.mouth, mask, window), routes)
+        lips = self.lips(batch.mouth, mask, window)
+        return FusionInput(
+            sign.hidden, sign.log_probs, spelled.hidden, spelled.log_probs, lips.hidden, lips.log_probs, routes
+        )
 
     def _silenced(self, heard: FusionInput) -> FusionInput:
         silent = self.variant.without

@@ -73,7 +73,7 @@ def seen(translator: Translator, frames: list[NDArray[np.uint8]]) -> tuple[NDArr
     """Manual (T, 216) and mouth (T, 96) of a scene, by the eyes as they are live."""
     translator.open(0)
     one = np.ones(1, bool)
-    parts = [translator.see({0: chunk}, one) for chunk, _ in chunks(iter(frames))]
+    parts = [translator.see({0: list(chunk)}, one) for chunk, _ in chunks(iter(frames))]
     translator.close(0)
     return np.concatenate([p.manual[0].numpy() for p in parts]), np.concatenate([p.mouth[0].numpy() for p in parts])
 

@@ -50,7 +50,7 @@ def run(engine: EngineStep) -> None:
     """As the worker does, until everything is answered."""
     while not engine.is_done:
         if not engine.has_work:
-            assert wait([engine.eyes], timeout=30), "an eye looks for ever"
+            assert wait([engine.eyes.fileno()], timeout=30), "an eye looks for ever"
         engine.tick()
 
 
