@@ -71,9 +71,9 @@ class TextWriter:
         found: list[list[tuple[str, float]]] = [[] for _ in rows]
         for start in range(0, len(order), BATCH):
             part = order[start : start + BATCH]
-            lines = search(
-                self._model, [asked[place] for place in part], self._says, self._end_id, beams=beams, alpha=alpha
-            )
+            beside = self._beside([spelled[place][0] for place in part], beams) if self._wide else None
+            rows_asked = [asked[place] for place in part]
+            lines = search(self._model, rows_asked, self._says, self._end_id, beams=beams, alpha=alpha, beside=beside)
             for place, answers in zip(part, lines, strict=True):
                 glosses, slots = spelled[place]
                 found[place] = [(self._said(glosses, slots, ids), score) for ids, score in answers]
