@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.backends import Backend
-from models.clock import CHUNK_FRAMES, FRAME_RATE_HZ
+from models.clock import FRAME_RATE_HZ
 from models.layout import HAND
 from models.pipeline import Translator
 from models.reading import chunks
@@ -34,6 +34,7 @@ SCENE_FRAMES = 8 * FRAME_RATE_HZ
 MOVEMENT = [2 * HAND + channel for channel in (4, 5, 10, 11)]
 """Manual channels that tell how hands moved since the step before."""
 STILL_FROM = FRAME_RATE_HZ // 2
+FROM_START = 0.4
 JITTER = 0.003  # face sides a step: what boxes of a still picture move by, through the camera's noise
 
 
@@ -93,16 +94,20 @@ def read(path: Path) -> FeatureClip:
 
 def frozen(manual: Tensor, routes: Tensor, lengths: Tensor, share: float) -> tuple[Tensor, Tensor]:
     """A `share` of a batch (B, T, 216) freezes at a step of its own: nothing moves from there on, and its routes (B, T) are
-    rest half a second later; where the picture is frozen from the start, at once."""
+    rest half a second later. Two fifths of those show the frozen step from the start: all of it is rest, for a segment that
+    ends over a frozen picture leaves the router without memory, and it must not begin again."""
     rows, steps = routes.shape
-    at = (torch.rand(rows, device=routes.device) * 1.3 - 0.3).clamp(min=0) * (lengths - 1).clamp(min=0)
-    at = torch.where(torch.rand(rows, device=routes.device) < share, at.long(), steps)[:, None]
-    step = torch.arange(steps, device=routes.device)[None]
-    held = manual.gather(1, step.minimum(at)[..., None].expand_as(manual))
-    still = (step > at) | ((at == 0) & (step >= 0))
-    movement = torch.zeros(manual.shape[-1], dtype=torch.bool, device=manual.device)
+    device = routes.device
+    at = (torch.rand(rows, device=device) * lengths).long()[:, None]
+    freezes = (torch.rand(rows, device=device) < share)[:, None]
+    from_start = (torch.rand(rows, device=device) < FROM_START)[:, None] & freezes
+    step = torch.arange(steps, device=device)[None]
+    shown = torch.where(from_start, at, torch.where(freezes, step.minimum(at), step))
+    held = manual.gather(1, shown[..., None].expand_as(manual))
+    still = from_start | (freezes & (step > at))
+    movement = torch.zeros(manual.shape[-1], dtype=torch.bool, device=device)
     movement[MOVEMENT] = True
     jitter = JITTER * torch.randn_like(held)
     held = torch.where(still[..., None] & movement, jitter * (held != 0), held)
-    rest = (still & (step >= at + STILL_FROM)) | ((at == 0) & (step >= CHUNK_FRAMES // 2))
+    rest = from_start | (still & (step >= at + STILL_FROM))
     return held, torch.where(rest & (routes >= 0), REST, routes)

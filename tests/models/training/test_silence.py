@@ -20,7 +20,8 @@ from models.vocabulary import REST, SIGN
 BUNDLED = Path(__file__).parents[3] / "models" / "checkpoints" / "compact"
 
 
-def test_a_frozen_picture_is_rest_half_a_second_later() -> None:
+def test_a_frozen_picture_is_rest() -> None:
+    """Half a second after it froze; at once where nothing else was ever shown."""
     torch.manual_seed(0)
     rows, steps = 64, 80
     manual, routes = torch.randn(rows, steps, MANUAL), torch.full((rows, steps), SIGN)
@@ -31,13 +32,14 @@ def test_a_frozen_picture_is_rest_half_a_second_later() -> None:
     for row in range(rows):
         moves = (held[row, 1:, :HAND] != held[row, :-1, :HAND]).any(-1).nonzero()
         frozen_at = int(moves.max()) + 1 if len(moves) else 0
-        at_once += frozen_at == 0
         rest = (truth[row, :-5] == REST).nonzero()
-        due = silence_stage.CHUNK_FRAMES // 2 if frozen_at == 0 else frozen_at + silence_stage.STILL_FROM
-        assert (int(rest.min()) if len(rest) else steps - 5) == min(due, steps - 5)
+        first_rest = int(rest.min()) if len(rest) else steps - 5
+        at_once += first_rest == 0
+        due = min(frozen_at + silence_stage.STILL_FROM, steps - 5)
+        assert first_rest == due or (frozen_at == 0 and first_rest == 0)
         still = held[row, frozen_at + 1 :, silence_stage.MOVEMENT]
-        assert still.abs().max() < 0.05 if len(still) else True
-    assert 0 < at_once < rows
+        assert len(still) == 0 or still.abs().max() < 0.05
+    assert rows / 4 < at_once < rows / 1.5
 
 
 def test_without_a_share_nothing_freezes() -> None:
