@@ -28,7 +28,7 @@ from models.segments import Segmenter
 from models.sight import Chunks, Seen, Sight, Tracked
 from models.speech import Speaker
 from models.temporal import Temporal
-from models.vocabulary import Vocabulary
+from models.vocabulary import REST, Vocabulary
 
 Mask = NDArray[np.bool_]
 
@@ -180,7 +180,7 @@ class Translator:
         onset: list[int] = []
         for row in idle:
             slot = self._slot(row)
-            slot.routes = routes[row].tolist()
+            slot.routes = _routes(routes[row], frozen=seen.frozen[row])
             if slot.segmenter.begins(slot.routes):
                 onset.append(row)
                 slot.beam, slot.alpha_sum, slot.seen, slot.steps = PrefixBeam(), 0.0, 0, 0
@@ -235,7 +235,7 @@ class Translator:
             slot.alpha_sum += float(out.alpha[row].sum())
             slot.steps += CHUNK_FRAMES
             if seen is not None:
-                slot.routes = out.routes[row].tolist()
+                slot.routes = _routes(out.routes[row], frozen=seen.frozen[row])
                 slot.seen += int(seen.hands[row].sum())
                 slot.segmenter.advance(slot.routes)
 
@@ -278,3 +278,9 @@ class Translator:
         mask = np.zeros(self.slots, bool)
         mask[rows] = True
         return mask
+
+
+def _routes(routes: NDArray[np.int64], *, frozen: np.bool_) -> list[int]:
+    """The routes of a chunk; rest where its pictures are all one: a frozen call or a photograph signs nothing, whatever the
+    hands in it look like, and no person holds so still before a camera."""
+    return [REST] * len(routes) if frozen else [int(route) for route in routes]

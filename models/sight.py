@@ -41,7 +41,8 @@ class Tracked(NamedTuple):
 
 @dataclass(frozen=True)
 class Seen:
-    """Features of one chunk, batched over slots: manual (S, C, 216), mouth (S, C, 96); a hand seen (S, C) bool.
+    """Features of one chunk, batched over slots: manual (S, C, 216), mouth (S, C, 96); a hand seen (S, C) bool; `frozen`
+    (S,) bool, where all pictures of the chunk are one.
 
     `tracked` is a copy for each row that was active: sight may look at a later chunk by the time it is asked for.
     """
@@ -50,6 +51,7 @@ class Seen:
     mouth: Tensor
     hands: NDArray[np.bool_]
     faces: NDArray[np.bool_]
+    frozen: NDArray[np.bool_]
     tracked: Mapping[int, Tracked]
     took_ms: float
 
@@ -61,6 +63,7 @@ class Arrays(NamedTuple):
     mouth: NDArray[np.float32]
     hands: NDArray[np.bool_]
     faces: NDArray[np.bool_]
+    frozen: NDArray[np.bool_]
 
 
 class PictureNetworks(NamedTuple):
@@ -120,18 +123,22 @@ class Sight:
             np.zeros((self.slots, CHUNK_FRAMES, MANUAL), np.float32),
             np.zeros((self.slots, CHUNK_FRAMES, MOUTH), np.float32),
             np.zeros((self.slots, CHUNK_FRAMES), bool), np.zeros((self.slots, CHUNK_FRAMES), bool),
+            np.zeros(self.slots, bool),
         )  # fmt: skip
         self.frames_encoded += len(rows) * CHUNK_FRAMES
         if rows:
             self._encode_rows(frames, small, rows, seen)
         tracked = {row: Tracked(self.smoothers[row].copy(), self.previous[row]) for row in rows}
         features = torch.from_numpy(seen.manual), torch.from_numpy(seen.mouth)
-        return Seen(*features, seen.hands, seen.faces, tracked, (time.perf_counter() - begun_s) * 1e3)
+        return Seen(*features, seen.hands, seen.faces, seen.frozen, tracked, (time.perf_counter() - begun_s) * 1e3)
 
     def _encode_rows(self, frames: Chunks, small: Chunks | None, rows: list[int], seen: Arrays) -> None:
         """The rows' pictures, each network once for all of them."""
         shrunk = [shrink(frame) for frame in _each(frames, rows)] if small is None else _each(small, rows)
-        found = self.find(np.stack(shrunk))
+        pictures = np.stack(shrunk)
+        found = self.find(pictures)
+        by_row = pictures.reshape(len(rows), CHUNK_FRAMES, -1)
+        seen.frozen[rows] = (by_row[:, 1:] == by_row[:, :1]).all((1, 2))
         pieces = Pieces(len(shrunk))
         for at, row in enumerate(rows):
             for step in range(CHUNK_FRAMES):

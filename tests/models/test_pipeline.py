@@ -103,3 +103,12 @@ def test_drafts_are_readable(translator: Translator) -> None:
     caption = translator.draft(segments[0])
     assert len(caption.words) == len(segments[0].tokens)
     assert 0 <= caption.confidence <= 1
+
+
+def test_a_frozen_picture_ends_the_segment_and_begins_none(translator: Translator) -> None:
+    moving = video(8, 4)
+    frozen = np.repeat(moving[-1:], 6 * CHUNK_FRAMES, axis=0)
+    kinds = [update.kind for update in run(translator, 0, np.concatenate((moving, frozen)))]
+    assert kinds.count("started") == kinds.count("ended") == 1
+    assert kinds.count("hypothesis") < 9, "it ended some chunks before the stream, whose end would have ended it too"
+    assert run(translator, 0, frozen) == []
