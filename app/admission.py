@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 from app.captions import Choices
 from app.errors import failure
@@ -24,17 +25,13 @@ async def open_session(
         options.endpoint_ms or settings.endpoint_ms, settings.max_segment_ms, tuple(choices.vocabulary), options.adapter
     )
     deadline_ms = settings.refine_deadline_ms if origin.is_live else settings.upload_refine_deadline_ms
-    engine = services.pool.open(stream_options, deadline_ms / 1000)
-    try:
+    async with AsyncExitStack() as taken:  # given back, the last first, if anything after it fails
+        engine = services.pool.open(stream_options, deadline_ms / 1000)
+        taken.push_async_callback(engine.aclose)
         decoder = await services.supervisor.take()
-        try:
-            await decoder.begin(origin.media, origin.codec, engine.ring, origin.file)
-        except BaseException:
-            await services.supervisor.discard(decoder)
-            raise
-    except BaseException:
-        await engine.aclose()
-        raise
+        taken.push_async_callback(services.supervisor.discard, decoder)
+        await decoder.begin(origin.media, origin.codec, engine.ring, origin.file)
+        taken.pop_all()
     return Session(services, origin, choices, (engine, decoder), emit)
 
 

@@ -81,7 +81,7 @@ class FeatureFiles:
         path = self.path(clip.lesson)
         beside = path.with_name(f".{path.name}")
         half = {name: part.half().numpy() for name, part in features.items()}
-        np.savez(beside, hands=clip.hands, **half)  # type: ignore[arg-type]  # numpy's stub knows no ** of arrays
+        np.savez(beside, hands=clip.hands, **half)  # type: ignore[arg-type]  # numpy's types know no ** of arrays
         beside.replace(path)
 
     def read(self, lesson: Lesson) -> tuple[Tensor, Tensor, Tensor, Tensor]:
