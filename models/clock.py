@@ -6,13 +6,3 @@ CHUNK_FRAMES = 8
 CHUNK_MS = CHUNK_FRAMES * STEP_MS
 
 WIDTH, HEIGHT = 640, 480
-
-
-def step_to_ms(step: int) -> int:
-    """Media time at which a step begins."""
-    return step * STEP_MS
-
-
-def ms_to_step(time_ms: float) -> int:
-    """The step that media time `time_ms` falls into."""
-    return int(time_ms // STEP_MS)

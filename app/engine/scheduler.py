@@ -16,11 +16,6 @@ class Scheduler:
     def __init__(self, slots: int) -> None:
         self._waiting: list[deque[Chunk | Finalize]] = [deque() for _ in range(slots)]
 
-    @property
-    def has_work(self) -> bool:
-        """Whether anything waits."""
-        return any(self._waiting)
-
     def waits_for(self, busy: Set[int]) -> bool:
         """Whether anything waits that is not behind a `busy` slot's earlier chunk."""
         return any(waiting and slot not in busy for slot, waiting in enumerate(self._waiting))

@@ -117,13 +117,8 @@ class EngineStep:
     @property
     def has_work(self) -> bool:
         """Whether a tick would find something to do at once."""
-        starts = self.scheduler.has_work and self.eyes.idle > 0 and self.scheduler.waits_for(self.eyes.slots)
+        starts = self.eyes.idle > 0 and self.scheduler.waits_for(self.eyes.slots)
         return bool(self._ready or self._returning or starts)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether everything that came was answered."""
-        return not (self._ready or self._returning or self.eyes.slots or self.scheduler.has_work)
 
     def tick(self) -> None:
         """Sets idle eyes to look at what waits, then goes on with one batch that was looked at, or finishes a segment."""

@@ -1,4 +1,4 @@
-"""How well the locator finds hands and faces in labelled videos, mouths in GRID's, and drawn signers' parts."""
+"""How well the locator finds hands and faces in labelled videos, and mouths in GRID's."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,11 +12,9 @@ from models.locate import PARTS, Boxes, Locator
 from models.training.boxes import TEACHER, as_rows, labelled_frames, on_canvas
 from models.training.grid import FaceTrack, GridClip, grid_clips, read_frames, teacher_tracks
 from models.training.splits import is_held_out_video
-from models.training.synthetic_frames import draw_frames
 
 HANDS = ("right_hand", "left_hand")
 ASPECT = SMALL_WIDTH / SMALL_HEIGHT
-HELD_OUT_SIGNERS = 1_500_000  # synthetic clips from this seed on are never trained on
 
 
 def evaluate(
@@ -48,12 +46,6 @@ def evaluate_locator(locator: Locator, clips: Sequence[Path], every: int = 2) ->
         found += locator.find_small(np.stack([frame for frame, _ in pairs]))
         truth += [as_rows(boxes) for _, boxes in pairs]
     return compare(found, np.stack(truth))
-
-
-def evaluate_drawn(locator: Locator, signers: int = 60) -> dict[str, float]:
-    """`compare` on frames of synthetic signers that training never sees."""
-    drawn = [draw_frames(HELD_OUT_SIGNERS + number, held_out=True) for number in range(signers)]
-    return compare(locator.find_small(np.concatenate([d[0] for d in drawn])), np.concatenate([d[1] for d in drawn]))
 
 
 def evaluate_mouths(locator: Locator, clips: Sequence[GridClip], tracks: Mapping[str, FaceTrack]) -> dict[str, float]:

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.layout import MANUAL, MOUTH
 from models.training.loop import moved
 from models.vocabulary import BLANK, LETTERS, PHONEMES, Vocabulary, joint
 
@@ -176,12 +175,3 @@ class FeatureStore:
         if not path.is_file():
             raise ValueError(f"expected cached features at {path}, but there are none: run `signbind train features`")
         return FeatureStore(**torch.load(path, weights_only=True))
-
-
-def empty_store() -> FeatureStore:
-    """A store without clips."""
-    none = torch.zeros(0, dtype=torch.long)
-    return FeatureStore(
-        torch.zeros(0, MANUAL).half(), torch.zeros(0, MOUTH).half(), torch.zeros(0, dtype=torch.int8),
-        torch.zeros(0, dtype=torch.int16), none, none, [], [], [],
-    )  # fmt: skip

@@ -14,7 +14,7 @@ from models.locate import GRID_HEIGHT, GRID_WIDTH, PARTS, Locator, LocatorConfig
 from models.training.boxes import Pool, grid_pool, how2sign_pool, webcam_pool
 from models.training.framing import Framing, reframe, relight_frame
 from models.training.loop import RUNS, Run, Schedule, best_device, device_of, learn, moved
-from models.training.synthetic_frames import synthetic_pool
+from models.training.synthetic_frames import SIGNERS, draw_pool, synthetic_pool
 
 BATCH = 32
 FRAMINGS = {
@@ -108,6 +108,7 @@ def train(
     locator = Locator(LocatorConfig()) if start is None else load(Locator, start, "locate")
     run = Run(name, locator, seed, RUNS, best_device(device))
     pools = {"how2sign": how2sign_pool(data), "webcam": webcam_pool(data), "grid": grid_pool(data)}
+    draw_pool(SIGNERS)
     pools["synthetic"] = synthetic_pool()
     print({kind: len(pool) for kind, pool in pools.items()}, flush=True)
     batches = FrameBatches(pools, seed + run.steps)

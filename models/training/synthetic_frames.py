@@ -15,14 +15,12 @@ from models.training.loop import RUNS
 
 FOLDER = RUNS / "synthetic_frames"
 DRAWN = (2 * SMALL_WIDTH, 2 * SMALL_HEIGHT)  # drawn at twice the size, then averaged
-SIGNERS_A_FILE, FRAMES_A_SIGNER = 100, 8
+SIGNERS, SIGNERS_A_FILE, FRAMES_A_SIGNER = 1200, 100, 8
 
 
-def draw_frames(
-    seed: int, count: int = FRAMES_A_SIGNER, held_out: bool = False
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def draw_frames(seed: int, count: int = FRAMES_A_SIGNER) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Frames (count, 120, 160, 3) at random times of one clip, and their boxes (count, 4, 3)."""
-    clip = corpus.clip(seed, held_out=held_out)
+    clip = corpus.clip(seed)
     renderer = Renderer(clip.signer, DRAWN)
     steps = len(clip.script.routes)
     times = np.random.default_rng(seed).integers(steps // 12, steps - steps // 12, count)

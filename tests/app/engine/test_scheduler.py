@@ -25,7 +25,7 @@ def test_a_batch_takes_one_chunk_a_slot_in_order() -> None:
     made = scheduler(0, 3)
     assert made.chunks(NONE, shares=1) == {0: chunk(0, 0), 3: chunk(3, 0)}
     assert made.chunks(NONE, shares=1) == {0: chunk(0, 1), 3: chunk(3, 1)}
-    assert made.chunks(NONE, shares=1) == {} and not made.has_work
+    assert made.chunks(NONE, shares=1) == {} and not made.waits_for(NONE)
 
 
 def test_busy_slots_give_nothing() -> None:
