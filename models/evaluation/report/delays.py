@@ -96,6 +96,9 @@ def average_token_delay(delays: Delays) -> float:
 
     Words shown at one time are a chunk; between two such times the source is cut into tokens of 300 ms (and a rest). The
     t-th word answers the t-th token, less by what earlier chunks said more than they had heard, at most its chunk's last.
+
+    A word is out at its `elapsed_ms`, or with the word before it if that is later: `elapsed_ms` is media and the chunk's own
+    computation. SimulEval's elapsed time adds up the computation of all chunks; with those sums it gives the same figure.
     """
     sizes = [len(list(group)) for _, group in groupby(delays.media_ms)]
     ends = list(dict.fromkeys(delays.media_ms))
@@ -104,11 +107,10 @@ def average_token_delay(delays: Delays) -> float:
         tokens += _cut(begin, end)
         heard.append(len(tokens) - 1)
     out_ms, said, total = 0.0, 0, 0.0
-    computed = _own_computation(delays)
     for chunk, size in enumerate(sizes):
         ahead = max(0, said - heard[chunk])
         for at in range(said, said + size):
-            out_ms = max(delays.media_ms[at], out_ms) + computed[at]
+            out_ms = max(out_ms, delays.elapsed_ms[at])
             total += out_ms - tokens[min(at + 1 - ahead, heard[chunk + 1])]
         said += size
     return total / said
@@ -119,12 +121,6 @@ def _cut(begin_ms: float, end_ms: float) -> list[float]:
     whole = int((end_ms - begin_ms) // SOURCE_TOKEN_MS)
     ends = [begin_ms + SOURCE_TOKEN_MS * number for number in range(1, whole + 1)]
     return ends if (end_ms - begin_ms) % SOURCE_TOKEN_MS == 0 else [*ends, end_ms]
-
-
-def _own_computation(delays: Delays) -> list[float]:
-    """What each word's computation took longer than the word's before."""
-    waited = [elapsed - media for elapsed, media in zip(delays.elapsed_ms, delays.media_ms, strict=True)]
-    return [now - before for before, now in pairwise((0.0, *waited))]
 
 
 def erased(versions: Sequence[Version]) -> int:

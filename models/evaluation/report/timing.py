@@ -100,7 +100,7 @@ def _delay_row(
 
 def _delays(sentence: Sentence, reading: Callable[[Sequence[Version]], Delays]) -> tuple[float, ...] | None:
     seen = versions(sentence)
-    if not seen or not seen[-1].words:
+    if not sentence.caption or not seen or not seen[-1].words:
         return None
     delays = reading(seen)
     begun_ms, ended_ms = sentence.signing_ms()
@@ -115,12 +115,12 @@ def _delays(sentence: Sentence, reading: Callable[[Sequence[Version]], Delays]) 
 
 
 def flicker(sentences: Sequence[Sentence]) -> Flicker:
-    """Over all segments with a caption; every segment flickers by itself."""
+    """Over all segments that showed a word; every segment flickers by itself. A withdrawn draft is words taken back."""
     drafts = whole = words = draft_words = shown = captions = 0
     for sentence in sentences:
         for number in range(len(sentence.segments)):
             own = [Version(tuple(s.text.split()), s.media_ms, 0) for s in sentence.shown if s.segment == number]
-            if not own:
+            if not any(version.words for version in own):
                 continue
             captions, shown = captions + 1, shown + len(own) - 1
             whole, words = whole + erased(own), words + len(own[-1].words)
@@ -133,13 +133,14 @@ def after_last_sign(sentences: Sequence[Sentence]) -> list[float]:
     """Of every sentence with a caption: ms from the true end of signing to its last final caption, computation counted."""
     return [
         finals[-1].media_ms + finals[-1].cpu_ms - sentence.signing_ms()[1]
-        for sentence in sentences if (finals := [shown for shown in sentence.shown if shown.is_final])
+        for sentence in sentences if (finals := [shown for shown in sentence.shown if shown.is_final and shown.text])
     ]  # fmt: skip
 
 
 def to_first_word(sentences: Sequence[Sentence]) -> list[float]:
     """Of every sentence with a caption: ms from the first sign's beginning to the first word on the screen."""
-    return [s.shown[0].media_ms + s.shown[0].cpu_ms - s.signing_ms()[0] for s in sentences if s.shown]
+    first = [(next((one for one in s.shown if one.text), None), s.signing_ms()[0]) for s in sentences]
+    return [shown.media_ms + shown.cpu_ms - begun_ms for shown, begun_ms in first if shown is not None]
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -69,14 +69,24 @@ def proper_nouns(text: str, spelled: frozenset[str] = frozenset()) -> list[str]:
     A first word is one when it is among `spelled` (capitals, cut at LONGEST_SPELLED), or when neither the signs' words nor
     the function words know it.
     """
+    return [name for _, name in _placed_names(text, spelled)]
+
+
+def _placed_names(text: str, spelled: frozenset[str]) -> list[tuple[int, str]]:
+    """The same, each with its place among the words of the text."""
     found, first = [], True
-    for raw in text.split():
-        word = raw.strip('.,?!;:"()[]').removesuffix("'s")
+    for place, raw in enumerate(text.split()):
+        word = bare(raw)
         named = word[:1].isupper() and word.lower() not in _ALWAYS_CAPITAL
         if named and (not first or is_spelled(word, spelled) or _unknown(word)):
-            found.append(word)
+            found.append((place, word))
         first = raw.endswith((".", "?", "!"))
     return found
+
+
+def bare(word: str) -> str:
+    """A word without punctuation and a possessive's ending."""
+    return word.strip('.,?!;:"()[]').removesuffix("'s")
 
 
 def is_spelled(word: str, spelled: frozenset[str]) -> bool:
@@ -110,22 +120,32 @@ def wrong_names(sentence: Sentence) -> list[WrongName]:
     """Proper nouns of a sentence's captions that its reference does not have."""
     spelled = spelled_names(sentence.truth.tokens)
     asked = Counter(word.lower() for word in proper_nouns(sentence.truth.english, spelled))
-    wrong = []
-    for name in proper_nouns(sentence.caption, spelled):
+    wrong, behind = [], _words_behind(sentence)
+    for place, name in _placed_names(sentence.caption, spelled):
         if asked[name.lower()]:
             asked[name.lower()] -= 1
             continue
-        kind = wrong_kind(name, sentence)
+        kind = wrong_kind(behind[place], sentence)
         wrong.append(WrongName(sentence.number, name, kind, sentence.truth.english, sentence.caption))
     return wrong
 
 
-def wrong_kind(name: str, sentence: Sentence) -> str:
-    """Which of WRONG a name is, by the tokens behind the words that show it and by what was shown at their time."""
-    words = [word for segment in sentence.segments for word in segment.words if name in word.text]
-    if any(word.source == "fingerspelling" and _spelling_at(word, sentence) for word in words):
+def _words_behind(sentence: Sentence) -> list[FoundWord | None]:
+    """What each word of the caption came from, in step with it; None where nothing is kept of a word."""
+    kept = [word for segment in sentence.segments if segment.text for word in segment.words]
+    behind: list[FoundWord | None] = []
+    for raw in sentence.caption.split():
+        at = next((at for at, word in enumerate(kept) if bare(word.text) == bare(raw)), None)
+        behind.append(None if at is None else kept[at])
+        kept = kept if at is None else kept[at + 1 :]
+    return behind
+
+
+def wrong_kind(word: FoundWord | None, sentence: Sentence) -> str:
+    """Which of WRONG a name is, by the token behind its word and by what was shown at that time."""
+    if word is not None and word.source == "fingerspelling" and _spelling_at(word, sentence):
         return WRONG[0]
-    return WRONG[1] if any(word.source == "sign" for word in words) else WRONG[2]
+    return WRONG[1] if word is not None and word.source == "sign" else WRONG[2]
 
 
 def _spelling_at(word: FoundWord, sentence: Sentence) -> bool:

@@ -55,6 +55,20 @@ def test_flicker_of_drafts_and_with_the_final() -> None:
     assert seen.whole == pytest.approx(1 / 4)  # "Maria" gives way to "is Maria."
 
 
+def test_a_withdrawn_draft_is_erased_and_no_caption() -> None:
+    withdrawn = (
+        Shown(0, "My", False, 960, 0, 0),
+        Shown(0, "My name", False, 1280, 0, 0),
+        Shown(0, "", True, 1600, 0, 0),
+    )
+    silent = sentence(shown=withdrawn, segments=(segment(text="", words=()),))
+    assert flicker([silent, sentence()]).whole == pytest.approx((2 + 1) / 4)
+    assert after_last_sign([silent]) == [] and to_first_word([silent]) == [960 - 640]
+    assert delay_rows([silent, sentence()]) == delay_rows([sentence()])
+    unseen = sentence(shown=(Shown(0, "", True, 1600, 0, 0),), segments=(segment(text="", words=()),))
+    assert to_first_word([unseen]) == [] and flicker([unseen, sentence()]) == flicker([sentence()])
+
+
 def test_times_of_captions() -> None:
     assert after_last_sign([sentence()]) == [2560 + 60 - 41 * 40]
     assert to_first_word([sentence()]) == [960 + 20 - 640]

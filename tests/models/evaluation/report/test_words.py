@@ -84,6 +84,15 @@ def test_a_wrong_name_is_misread_or_invented(word: tuple[str, int, int, str], ki
     assert [(one.name, one.kind) for one in wrong_names(wrong)] == [(word[0].strip("."), kind)]
 
 
+@pytest.mark.parametrize(("spelled", "added"), [("Mariana", "Mar"), ("Maria", "Maria")])
+def test_every_occurrence_of_a_name_answers_for_itself(spelled: str, added: str) -> None:
+    words = spoken((spelled, 1040, 1600, "fingerspelling"), ("and", 1600, 1600, "language"),
+                   (f"{added}.", 1600, 1600, "language"))  # fmt: skip
+    said = sentence(segments=(segment(text=f"{spelled} and {added}.", words=words),),
+                    truth=truth(f"{spelled} is here.", f"#{spelled.upper()}"))  # fmt: skip
+    assert [(one.name, one.kind) for one in wrong_names(said)] == [(added, "invented")]
+
+
 def test_a_name_said_once_too_often_is_wrong() -> None:
     assert [one.name for one in wrong_names(told("Maria and Maria are deaf."))] == ["Maria"]
 
