@@ -22,12 +22,17 @@ LONGEST_S = 60
 
 def empty_room(seed: int) -> Frames:
     """A background before a camera with some noise."""
-    room, rng = paint_background(seed, WIDTH, HEIGHT), np.random.default_rng(seed)
+    return before_camera(paint_background(seed, WIDTH, HEIGHT), seed)
+
+
+def before_camera(picture: NDArray[np.generic], seed: int) -> Frames:
+    """A picture (HEIGHT, WIDTH, 3; 0..255) in which nothing moves before a camera with some noise, without an end."""
+    rng = np.random.default_rng(seed)
     grain = rng.normal(0, SENSOR_NOISE, (8, HEIGHT, WIDTH, 3)).astype(np.float32)
     at = 0
     while True:
         at = (at + int(rng.integers(1, len(grain)))) % len(grain)  # never the same twice running
-        yield np.clip(room + grain[at], 0, 255).astype(np.uint8)
+        yield np.clip(picture + grain[at], 0, 255).astype(np.uint8)
 
 
 def noise(seed: int) -> Frames:

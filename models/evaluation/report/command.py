@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 import sys
 import tempfile
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from models.evaluation.report.records import Records, Run, line_of
+from models.evaluation.report.records import OTHER_SIGNERS, Records, Run, line_of
 
 Progress = Callable[[int, int], None]
 
@@ -80,11 +79,12 @@ def run_of(checkpoint: Path, seed: int) -> Run:
     import torch
 
     from models.backends import Backend
+    from models.evaluation.backends import processor
 
     backend = Backend("auto", threads=torch.get_num_threads())
     return Run(
         checkpoint.name, weights_of(checkpoint), seed, backend.chosen, torch.get_num_threads(), torch.__version__,
-        platform.machine(), datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        processor(), datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), OTHER_SIGNERS,
     )  # fmt: skip
 
 
@@ -98,8 +98,13 @@ def weights_of(checkpoint: Path) -> str:
 
 
 def check_same(held: Run, now: Run, file: Path) -> None:
-    """Refuses to add to records that other weights, another seed or another backend made."""
-    for name in ("weights", "seed", "backend"):
+    """Refuses to add to records of other signers, or that other weights, another seed or another machine made."""
+    if held.signers != now.signers:
+        raise ValueError(
+            f"{file} is of signers that `evaluate synthetic` draws too, where others are drawn now: "
+            "name another file with --records, or ask for no more --sentences than it holds"
+        )
+    for name in ("weights", "seed", "backend", "threads", "torch", "machine"):
         if getattr(held, name) != getattr(now, name):
             raise ValueError(
                 f"{file} was measured with {name} {getattr(held, name)}, now it is {getattr(now, name)}: "

@@ -13,7 +13,8 @@ from models.synthetic.script import compile_script
 from models.synthetic.sentences import from_grammar
 from models.synthetic.signer import Signer
 
-SIGNERS = 20
+SIGNERS, SIGNER = 20, 1
+"""So many signers, and what sets their random numbers apart from those of sentences."""
 CLOSE, TURNED_RADIANS = 0.27, 0.2
 """A face larger than this share of the picture's height: a webcam's framing, see `Signer.draw`."""
 SEEDS_A_RUN = 10_000
@@ -24,11 +25,10 @@ NAMES_BESIDE = 9
 def clip_of(number: int, seed: int) -> tuple[int, Clip]:
     """The signer's number and the clip of a sentence; sentences go round the signers, so that any part of a run has all.
 
-    Signers and sentences have seeds of their own, all from FIRST_HELD_OUT_SEED on.
+    Neither training nor `evaluate synthetic`, which draw from single numbers, have these signers and sentences.
     """
-    first = FIRST_HELD_OUT_SEED + seed * SEEDS_A_RUN
-    signer = Signer.draw(np.random.default_rng(first + number % SIGNERS))
-    rng = np.random.default_rng((first, number))
+    signer = Signer.draw(np.random.default_rng((FIRST_HELD_OUT_SEED, seed, SIGNER, number % SIGNERS)))
+    rng = np.random.default_rng((FIRST_HELD_OUT_SEED + seed * SEEDS_A_RUN, number))
     script = compile_script(from_grammar(rng, held_out=True), rng)
     if signer.left_handed:
         script = replace(script, motion=script.motion.mirrored())

@@ -1,13 +1,14 @@
 """Runs unseen sentences of unseen signers through the translator, a chunk at a time as a live stream comes.
 
-One stream in one slot; after the clip its last picture is held until the segment ends by itself, as at a camera. Nothing is
-paced: what passes between a chunk and its captions is measured, waiting for frames is not.
+One stream in one slot; after the clip its last picture is held, with a camera's noise, until the segment ends by itself.
+Nothing is paced: what passes between a chunk and its captions is measured, waiting for frames is not.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from models.pipeline import Translator
 from models.prompts import as_spelled
 from models.reading import chunks
 from models.speech import Explained
+from models.synthetic.scenes import before_camera
 from models.vocabulary import PHONEMES, Vocabulary
 
 MOST_REST_CHUNKS = 6
@@ -140,8 +142,7 @@ class Stream:
         own = Meter()
         said = self._explained(hypothesis)
         self.refine.append(own.read())
-        if said.caption.text:
-            self.shown.append(Shown(len(self.segments), said.caption.text, True, self.media_ms, *meter.read()))
+        self.shown.append(Shown(len(self.segments), said.caption.text, True, self.media_ms, *meter.read()))
         first = hypothesis.start_ms // CHUNK_MS
         mouths = np.stack(self._mouths[first:])
         self.segments.append(self._segment(hypothesis, said, self._lips.read(mouths)))
@@ -196,7 +197,7 @@ class Measure:
         self._translator.open(0, StreamOptions())
         try:
             stream = Stream(self._translator, self._lips, self._gates, vocabulary)
-            rest_ms = self._watch(stream, lambda: (frame for frame, _ in clip.frames()))
+            rest_ms = self._watch(stream, (frame for frame, _ in clip.frames()), number)
         finally:
             self._translator.close(0)
         return Sentence(
@@ -205,16 +206,16 @@ class Measure:
             tuple(stream.ticks), tuple(stream.refine), vocabulary, rest_ms,
         )  # fmt: skip
 
-    def _watch(self, stream: Stream, frames: Callable[[], Iterator[NDArray[np.uint8]]]) -> int:
+    def _watch(self, stream: Stream, frames: Iterator[NDArray[np.uint8]], seed: int) -> int:
         """The whole clip, then its last picture until nothing runs; how long that was, in ms."""
         last: NDArray[np.uint8] | None = None
-        for chunk, own in chunks(frames()):
+        for chunk, own in chunks(frames):
             stream.take(chunk, own)
             last = chunk[-1]
         assert last is not None, "a clip has frames"
-        held, waited = np.stack([last] * CHUNK_FRAMES), 0
+        held, waited = before_camera(last, seed), 0
         while stream.running and waited < MOST_REST_CHUNKS:
-            stream.take(held, 0)
+            stream.take(np.stack(list(islice(held, CHUNK_FRAMES))), 0)
             waited += 1
         stream.finish()
         return waited * CHUNK_MS

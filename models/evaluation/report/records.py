@@ -12,16 +12,20 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from models.clock import STEP_MS
 from models.vocabulary import ROUTES
 
 LETTER_OF_ROUTE = "sfr"
 """A route a step, as one letter: s, f, r for the ROUTES in their order."""
 assert [route[0] for route in ROUTES] == list(LETTER_OF_ROUTE), ROUTES
+SIGNERS_OF_SYNTHETIC, OTHER_SIGNERS = 1, 2
+"""Files from before this was kept have the first signers of `evaluate synthetic`; now they are others."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """Which weights ran on what. `weights` is the first part of a hash over their files."""
+    """Which weights ran on what. `weights` is the first part of a hash over their files, `machine` the processor's name,
+    `signers` one of SIGNERS_OF_SYNTHETIC and OTHER_SIGNERS."""
 
     checkpoint: str
     weights: str
@@ -31,6 +35,7 @@ class Run:
     torch: str
     machine: str
     began: str
+    signers: int = SIGNERS_OF_SYNTHETIC
 
 
 class Span(NamedTuple):
@@ -96,8 +101,11 @@ class Segment:
 
 
 class Shown(NamedTuple):
-    """A caption that a viewer got: how much of the clip had been seen by then, and what passed (`wall_ms`) and was
-    computed (`cpu_ms`, all threads) from the last frame's arrival until it was said."""
+    """A caption that a viewer got; a final one without text takes the drafts back (files of `signers` 1 lack those).
+
+    Kept are how much of the clip had been seen by then, and what passed (`wall_ms`) and was computed (`cpu_ms`, all threads)
+    from the last frame's arrival until it was said.
+    """
 
     segment: int
     text: str
@@ -164,8 +172,8 @@ class Sentence:
         """When the signer truly began and ended; the whole clip where nobody signs."""
         signing = [step for step, route in enumerate(self.truth.routes) if route != "r"]
         if not signing:
-            return 0, len(self.truth.routes) * 40
-        return signing[0] * 40, (signing[-1] + 1) * 40
+            return 0, len(self.truth.routes) * STEP_MS
+        return signing[0] * STEP_MS, (signing[-1] + 1) * STEP_MS
 
 
 @dataclass(frozen=True)

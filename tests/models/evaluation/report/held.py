@@ -5,9 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from models.evaluation.report.records import FoundToken, FoundWord, Run, Segment, Sentence, Shown, Span, Tick, Truth
+from models.evaluation.report.records import (
+    OTHER_SIGNERS,
+    FoundToken,
+    FoundWord,
+    Run,
+    Segment,
+    Sentence,
+    Shown,
+    Span,
+    Tick,
+    Truth,
+)
 
-RUN = Run("compact", "0123456789ab", 0, "torch", 1, "2.13.0", "x86_64", "2026-01-01 00:00 UTC")
+RUN = Run("compact", "0123456789ab", 0, "torch", 1, "2.13.0", "some processor", "2026-01-01 00:00 UTC", OTHER_SIGNERS)
 
 ENGLISH = "My name is Maria."
 
