@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.canvas import BLACK, RANGE_Y, TO_RGB
 from models.clock import HEIGHT, WIDTH
 from models.cutting import cut_hands, cut_mouth
 from models.layout import GEOMETRY
@@ -69,7 +70,7 @@ def hands(canvas: Pixels, found: Sequence[tuple[Box, bool]], into: Pixels) -> No
             place[:] = cut[:, ::-1] if left else cut
     else:
         squares = np.array([_square(box, WIDTH, HEIGHT, HAND_ENLARGE) for box, _ in found], np.int64)
-        cut_hands(canvas, squares.reshape(-1, 3), np.array([left for _, left in found], np.bool_), into)
+        cut_hands(canvas, squares.reshape(-1, 3), np.array([left for _, left in found], np.bool_), TO_RGB, into)
 
 
 def mouth(canvas: Pixels, box: Box, into: Pixels | None = None) -> Pixels:
@@ -78,7 +79,7 @@ def mouth(canvas: Pixels, box: Box, into: Pixels | None = None) -> Pixels:
     if canvas.ndim == 3:
         into[:] = cv2.cvtColor(crop(canvas, box, MOUTH_SIDE, MOUTH_ENLARGE), cv2.COLOR_RGB2GRAY)
     else:
-        cut_mouth(canvas, *_square(box, WIDTH, HEIGHT, MOUTH_ENLARGE), into)
+        cut_mouth(canvas, _square(box, WIDTH, HEIGHT, MOUTH_ENLARGE), BLACK[0], 1 / RANGE_Y, into)
     return into
 
 

@@ -10,54 +10,68 @@ square lies on them, to a quarter of their pixels.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.canvas import BLACK, RANGE_Y, TO_RGB
-from models.clock import HEIGHT, WIDTH
+log = logging.getLogger("signbind.cutting")
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-_MATRIX = np.ascontiguousarray(TO_RGB)
-_DARKEST, _CONTRAST = np.float32(BLACK[0]), np.float32(1 / RANGE_Y)
 _ROUNDING = np.float32(0.5)
-_compiled: Any = njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+
+
+def _compiled(function: Callable[..., Any]) -> Any:
+    """Compiled once and kept, where there is a place to keep it. A kept function knows this file alone: what other files
+    define comes as an argument."""
+    options: dict[str, Any] = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError as error:
+        log.warning("compiled functions are not kept, so every start takes longer: %s", error)
+        return njit(**options)(function)
 
 
 @_compiled
-def cut_hands(canvas: Pixels, squares: NDArray[np.int64], mirrored: NDArray[np.bool_], into: Pixels) -> None:
-    """Squares (N, 3) of an I420 canvas, each left, top, side in whole pixels of Y, -> RGB `into` (N, size, size, 3)."""
-    size = into.shape[1]
-    chroma = canvas[HEIGHT:].reshape(2, HEIGHT // 2, WIDTH // 2)
+def cut_hands(
+    canvas: Pixels, squares: NDArray[np.int64], mirrored: NDArray[np.bool_], to_rgb: Floats, into: Pixels
+) -> None:
+    """Squares (N, 3) of an I420 canvas, each left, top, side in whole pixels of Y, -> RGB `into` (N, size, size, 3) by the
+    matrix `to_rgb` (3, 4)."""
+    size, height, width = into.shape[1], canvas.shape[0] // 3 * 2, canvas.shape[1]
+    chroma = canvas[height:].reshape(2, height // 2, width // 2)
     planes = np.empty((3, size, size), np.float32)
     y, u, v = planes[0], planes[1], planes[2]
     for number in range(len(squares)):
         left, top, side = squares[number]
-        _resample(canvas[:HEIGHT], np.float32(left), np.float32(top), np.float32(side), y)
+        _resample(canvas[:height], np.float32(left), np.float32(top), np.float32(side), y)
         half = np.float32(side) / 2
         _resample(chroma[0], np.float32(left) / 2, np.float32(top) / 2, half, u)
         _resample(chroma[1], np.float32(left) / 2, np.float32(top) / 2, half, v)
-        _colour(y, u, v, mirrored[number], into[number])
+        _colour(y, u, v, mirrored[number], to_rgb, into[number])
 
 
 @_compiled
-def cut_mouth(canvas: Pixels, left: int, top: int, side: int, into: Pixels) -> None:
-    """One square of Y as grey in full range, what the RGB picture's 0.299 R + 0.587 G + 0.114 B is, `into` (size, size)."""
-    size = into.shape[0]
+def cut_mouth(canvas: Pixels, square: tuple[int, int, int], darkest: float, contrast: float, into: Pixels) -> None:
+    """One square of Y as grey in full range, what the RGB picture's 0.299 R + 0.587 G + 0.114 B is, `into` (size, size);
+    `darkest` is black's Y, `contrast` what a level of Y is worth."""
+    size, height = into.shape[0], canvas.shape[0] // 3 * 2
     y = np.empty((size, size), np.float32)
-    _resample(canvas[:HEIGHT], np.float32(left), np.float32(top), np.float32(side), y)
+    left, top, side = square
+    _resample(canvas[:height], np.float32(left), np.float32(top), np.float32(side), y)
     for row in range(size):
         for column in range(size):
-            value = (y[column, row] - _DARKEST) * _CONTRAST + _ROUNDING
+            value = (y[column, row] - np.float32(darkest)) * np.float32(contrast) + _ROUNDING
             into[row, column] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))
 
 
 @_compiled
-def _colour(y: Floats, u: Floats, v: Floats, mirrored: bool, into: Pixels) -> None:
+def _colour(y: Floats, u: Floats, v: Floats, mirrored: bool, to_rgb: Floats, into: Pixels) -> None:
     """Planes, column by column, -> RGB row by row."""
     size = len(y)
     for column in range(size):
@@ -65,7 +79,7 @@ def _colour(y: Floats, u: Floats, v: Floats, mirrored: bool, into: Pixels) -> No
         own_y, own_u, own_v = y[column], u[column], v[column]
         for channel in range(3):
             goal = into[:, at, channel]
-            of_y, of_u, of_v, plus = _MATRIX[channel]
+            of_y, of_u, of_v, plus = to_rgb[channel]
             for row in range(size):
                 value = of_y * own_y[row] + of_u * own_u[row] + of_v * own_v[row] + plus + _ROUNDING
                 goal[row] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))

@@ -111,7 +111,8 @@ class Locator(nn.Module):
         boxes: Boxes = {}
         heats = {}
         for name, (heat, x, y, side) in zip(PARTS, parts, strict=True):
-            boxes[name] = (x, y, side) if heat >= self.config.threshold else None
+            is_there = heat >= self.config.threshold and math.isfinite(x + y + side)
+            boxes[name] = (x, y, side) if is_there else None
             heats[name] = heat
         right, left = boxes["right_hand"], boxes["left_hand"]
         if right is not None and left is not None and self._same(right, left):

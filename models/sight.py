@@ -1,7 +1,8 @@
 """Frames to features: finds the signer, cuts hands and mouth out, encodes each crop once.
 
 The only place where pixels are seen. Boxes are found on every frame, smoothed, cut and encoded; what comes out is one
-row of features a step (see models/layout.py). `frames_encoded` counts, and a test proves that no frame is seen twice.
+row of features a step (see models/layout.py). `frames_encoded` counts, in one thread, and a test proves that no
+frame is seen twice.
 """
 
 from __future__ import annotations

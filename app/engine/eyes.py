@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Set
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from queue import SimpleQueue
 from typing import Any
 
 from app.engine.messages import Chunk
@@ -31,7 +30,6 @@ class Eyes:
         self._count, self._look = count, look
         self._pool = ThreadPoolExecutor(count, "eyes")
         self._looking: dict[Future[Looked], Set[int]] = {}
-        self._over: SimpleQueue[Future[Looked]] = SimpleQueue()
         self._woken, self._wakes = os.pipe()
         os.set_blocking(self._woken, False)
 
@@ -52,17 +50,15 @@ class Eyes:
         """Sets an idle eye to look."""
         future = self._pool.submit(self._look, chunks)
         self._looking[future] = chunks.keys()
-        future.add_done_callback(self._tell)
+        future.add_done_callback(self._wake)
 
     def collect(self) -> list[Looked]:
-        """What was looked at since the last time, the earliest first; raises what a look raised."""
+        """What was looked at since the last time, in the order in which it was begun; raises what a look raised."""
         self._forget_waking()
-        found: list[Looked] = []
-        while not self._over.empty():
-            future = self._over.get()
+        over = [future for future in self._looking if future.done()]
+        for future in over:
             del self._looking[future]
-            found.append(future.result())
-        return found
+        return [future.result() for future in over]
 
     def settle(self, slot: int) -> None:
         """Waits until no eye looks at the slot; what was looked at is there to collect."""
@@ -74,8 +70,8 @@ class Eyes:
         os.close(self._woken)
         os.close(self._wakes)
 
-    def _tell(self, future: Future[Looked]) -> None:
-        self._over.put(future)
+    def _wake(self, _: Future[Looked]) -> None:
+        """Called when a look is over already; who collected it meanwhile is woken once for nothing."""
         os.write(self._wakes, b".")
 
     def _forget_waking(self) -> None:
