@@ -1,4 +1,7 @@
-"""Several measurements of one level made one: most of them decide, its figures are their medians, its noise is told. Pure."""
+"""Several measurements of one level made one: most of them decide, its figures are their medians, its noise is told. Pure.
+
+Of dropped frames the most counts: a median would hide them.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,8 @@ def decided(rounds: Sequence[Level]) -> Level:
     lags = finite(level.get(LAG) for level in rounds)
     names = {name: None for level in rounds for name in level}
     figures = {name: middle([level.get(name) for level in rounds]) for name in names}
+    if drops := finite(level.get("frames_dropped") for level in rounds):
+        figures["frames_dropped"] = max(drops)
     why = next((level["why"] for level in rounds if not level["passed"]), None)
     told: dict[str, float] = {"rounds": len(rounds), "rounds_passed": sum(bool(level["passed"]) for level in rounds)}
     if lags:
