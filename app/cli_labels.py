@@ -70,9 +70,10 @@ def make(
             temperature=temperature if temperature >= 0 else None,
             requests_per_minute=requests_per_minute, concurrency=concurrency,
         )  # fmt: skip
-    elif url or model or key_file or prompt:
+    elif url or model or key_file or prompt or (requests_per_minute, concurrency, temperature) != (0, 4, 0):
         raise CliError(
-            "--url, --model, --key-file and --prompt are the endpoint's; add --by endpoint or leave them out."
+            "--url, --model, --key-file, --prompt, --requests-per-minute, --concurrency and --temperature are the"
+            " endpoint's; add --by endpoint or leave them out."
         )
     sentences = imported("models.training.labels_stage", "sentences_of")(data)
     rules = "rules" if endpoint is not None else by.value

@@ -1,4 +1,4 @@
-"""signbind train all --preset paper: the paper's schedule over real corpora, with what it needs checked before it starts."""
+"""signbind train all --preset paper: the paper's schedule over real corpora; folders and corpora are checked first."""
 
 from __future__ import annotations
 

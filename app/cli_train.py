@@ -122,7 +122,7 @@ def train(
     """Train one STAGE of the translator; it logs as it goes and resumes where it was stopped."""
     choices = PaperChoices(dry_run, split_by, tuple(weights or ()), readers)
     if preset is Preset.paper:
-        check_paper(stage, device, permissive_only)
+        check_paper(stage, device, permissive_only, adapter)
         train_paper(data, out, minutes, seed, device.value if device else None, choices)
         return
     folder, out = one_folder(data, choices), out or DEFAULT_CHECKPOINT
@@ -138,10 +138,12 @@ def train(
     show(f"{stage.value}: trained into {out}", figures, as_json=False)
 
 
-def check_paper(stage: Stage, device: Device | None, permissive_only: bool) -> None:
+def check_paper(stage: Stage, device: Device | None, permissive_only: bool, adapter: str | None) -> None:
     """CliError for what the paper's schedule cannot do."""
     if stage is not Stage.all:
         raise CliError(f"the paper preset trains all its stages in one schedule; say `train all`, not `train {stage}`.")
+    if adapter is not None:
+        raise CliError("--adapter is an option of `train lora`; leave it out for the paper preset.")
     if permissive_only:
         raise CliError("the paper preset's corpora are for research only; leave out --permissive-only.")
     if device is Device.cuda:

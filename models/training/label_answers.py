@@ -31,9 +31,10 @@ def tokens_of(answer: str, english: str) -> tuple[str, ...]:
         raise AnswerError(
             f"expected glosses in capitals for {english!r}, got {answer.strip()[:80]!r}; ask another model or mend the prompt"
         )
-    letters = re.sub(r"[^A-Z0-9]", "", english.upper())
+    words = [re.sub(r"[^A-Z0-9]", "", word) for word in english.upper().split()]
+    runs = {"".join(words[start:end]) for start in range(len(words)) for end in range(start + 1, len(words) + 1)}
     for token in tokens:
-        if token.startswith("#") and token[1:] not in letters:
+        if token.startswith("#") and token[1:] not in runs:
             raise AnswerError(f"{token} is not in {english!r}: the labeller invented it; leave the sample out")
     return tokens
 

@@ -147,14 +147,16 @@ class Batches:
         rng, bad = random.Random(seed), set[str]()
         group: list[SeenClip] = []
         while True:
+            learned = 0
             order = [lesson for lesson in lessons if lesson.key not in bad]
             rng.shuffle(order)
             for clip in self._clips(order, bad):
+                learned += 1
                 if group and sum(map(len, group)) + len(clip) > self.steps:
                     yield self._batch(group, rng)
                     group = []
                 group.append(clip)
-            if len(bad) == len(lessons):
+            if not learned:
                 raise ValueError(f"none of {len(lessons)} clips can be learned from: see the lines above")
             if group:
                 yield self._batch(group, rng)

@@ -107,6 +107,8 @@ def train_fusion(plan: Plan) -> dict[str, float]:
     """Fusion into `plan.out`; token accuracy on unseen clips of fusion, and of the routed experts that it started from."""
     files, heard = FeatureFiles(plan.runs / "features"), Heard.load(plan.out, plan.ranks.device)
     taught = [lesson for lesson in _kept(plan, files) if lesson.target("fusion", plan.targets)]
+    if not taught:
+        raise ValueError("no training clip has a gloss of glosses.txt or a letter: give the run corpora that have them")
     fusion = checkpointed(Fusion(plan.sizes.fusion(plan.glosses)))
     run = SharedRun("paper_fusion", fusion, plan.seed, plan.runs, plan.ranks.device, ranks=plan.ranks)
     rng, minutes = random.Random(plan.seed + run.steps), plan.minutes_of("fusion")

@@ -27,7 +27,7 @@ from models.training import paper_experts, paper_features, paper_fusion, paper_l
 from models.training.corpora.catalogue import opened
 from models.training.corpora.sample import SPLITS, Corpus, Reading, Sample, Split, resplit
 from models.training.loop import best_device
-from models.training.paper_clips import Reader
+from models.training.paper_clips import Batches, Reader
 from models.training.paper_plan import EXPERTS, LEAST_ACCURACY, SHARES, Origins, Plan, Sizes
 from models.training.paper_ranks import Ranks
 from models.training.paper_targets import Lesson, gloss_vocabulary, labels_of, lessons
@@ -179,7 +179,8 @@ def check_experts(plan: Plan, record: Record) -> None:
     elif accuracy <= LEAST_ACCURACY:
         text = (
             f"the sign expert reads {100 * accuracy:.1f} % of unseen tokens right, and fusion needs more than "
-            f"{100 * LEAST_ACCURACY:.0f} %: run it again with more --minutes or more data, it goes on from here"
+            f"{100 * LEAST_ACCURACY:.0f} %: run it again with more --minutes, it goes on "
+            "from here, or with more data into another --out"
         )
         if not plan.dry:
             raise ValueError(text)
@@ -190,8 +191,11 @@ def _translated(plan: Plan) -> dict[str, Any]:
     """The first clip that can be read, through everything that was saved."""
     begun = time.monotonic()
     translator = PaperTranslator.load(plan.out, torch.device("cpu"))
-    lesson = plan.lessons["train"][0]
-    caption, written = translator.translate(plan.reader.read(lesson)), translator.write(lesson.tokens)
+    clip = next(Batches(plan.reader, lambda _: [], plan.sizes.steps).once(plan.lessons["train"]), None)
+    if clip is None:
+        raise ValueError("none of the dry run's clips can be read, so none is translated: see the lines above")
+    lesson = clip.lesson
+    caption, written = translator.translate(clip), translator.write(lesson.tokens)
     plan.ranks.say(
         f"{lesson.key}: {caption.text!r}, and its tokens written: {written!r} (random weights: neither means a thing)"
     )

@@ -77,8 +77,10 @@ class Lesson:
         if sample.times_s:
             routes[:] = REST
             for token, (start_s, end_s) in zip(sample.glosses, sample.times_s, strict=True):
-                span = slice(round(start_s * FRAME_RATE_HZ), max(1, round(end_s * FRAME_RATE_HZ)))
-                routes[span] = FINGERSPELLING if token.startswith("#") else SIGN
+                first = round(start_s * FRAME_RATE_HZ)
+                routes[first : max(first + 1, round(end_s * FRAME_RATE_HZ))] = (
+                    FINGERSPELLING if token.startswith("#") else SIGN
+                )
         elif self.tokens and all(token.startswith("#") for token in self.tokens):
             routes[:] = FINGERSPELLING
         elif self.tokens and not any(token.startswith("#") for token in self.tokens):

@@ -7,6 +7,7 @@ half a second later the truth is rest.
 from __future__ import annotations
 
 import functools
+import hashlib
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 from multiprocessing import get_context
@@ -18,10 +19,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.backends import Backend
+from models.checkpoint import load
 from models.clock import FRAME_RATE_HZ
+from models.features import HandEncoder
 from models.layout import HAND
-from models.pipeline import Translator
+from models.lips import MouthEncoder
+from models.locate import Locator
 from models.reading import chunks
+from models.sight import Sight
 from models.synthetic.scenes import SCENES
 from models.training import feature_sets
 from models.training.feature_clips import FeatureClip, FeatureStore, Targets
@@ -30,6 +35,7 @@ from models.vocabulary import REST
 
 FEATURES = feature_sets.FEATURES / "silent.pt"
 PARTS = RUNS / "silent"
+EYES = ("locate", "hand_encoder", "mouth_encoder")
 SCENE_FRAMES = 8 * FRAME_RATE_HZ
 MOVEMENT = [2 * HAND + channel for channel in (4, 5, 10, 11)]
 """Manual channels that tell how hands moved since the step before."""
@@ -44,7 +50,6 @@ def train(
 ) -> dict[str, float]:  # fmt: skip
     """Draws what is missing of `scenes` scenes of every kind, seen by the eyes of `out`, in so many processes."""
     del data, minutes
-    PARTS.mkdir(parents=True, exist_ok=True)
     first = seed * 100_000
     wanted = [(kind, number) for kind in SCENES for number in range(first, first + scenes)]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
@@ -56,26 +61,38 @@ def train(
 
 
 def drawn(checkpoint: Path, kind: str, number: int) -> Path:
-    """Where a scene's features lie, drawn now if they do not."""
-    path = PARTS / f"{kind}_{number}.npz"
+    """Where a scene's features lie, drawn now if they do not; eyes that were trained again see it anew."""
+    path = PARTS / _digest(checkpoint) / f"{kind}_{number}.npz"
     if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
         frames = [frame.copy() for frame in islice(SCENES[kind](number), SCENE_FRAMES)]
         keep(path, *seen(_eyes(checkpoint), frames))
     return path
 
 
 @functools.lru_cache(maxsize=1)
-def _eyes(checkpoint: Path) -> Translator:
+def _digest(checkpoint: Path) -> str:
+    """Of the eyes' weights."""
+    weights = b"".join((checkpoint / f"{name}.safetensors").read_bytes() for name in EYES)
+    return hashlib.sha256(weights).hexdigest()[:12]
+
+
+@functools.lru_cache(maxsize=1)
+def _eyes(checkpoint: Path) -> Sight:
     torch.set_num_threads(1)
-    return Translator.load(checkpoint, slots=1, backend=Backend("torch"))
+    parts = (
+        load(Locator, checkpoint, EYES[0]),
+        load(HandEncoder, checkpoint, EYES[1]),
+        load(MouthEncoder, checkpoint, EYES[2]),
+    )
+    return Sight(*parts, slots=1, backend=Backend("torch"))
 
 
-def seen(translator: Translator, frames: list[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+@torch.inference_mode()
+def seen(sight: Sight, frames: list[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Manual (T, 216) and mouth (T, 96) of a scene, by the eyes as they are live."""
-    translator.open(0)
-    one = np.ones(1, bool)
-    parts = [translator.see({0: list(chunk)}, one) for chunk, _ in chunks(iter(frames))]
-    translator.close(0)
+    sight.reset(0)
+    parts = [sight.encode({0: list(chunk)}, np.ones(1, bool)) for chunk, _ in chunks(iter(frames))]
     return np.concatenate([p.manual[0].numpy() for p in parts]), np.concatenate([p.mouth[0].numpy() for p in parts])
 
 

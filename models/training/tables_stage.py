@@ -6,6 +6,7 @@ heads against two experts, both from nothing. Runs resume; what was judged is ke
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import time
@@ -80,16 +81,22 @@ def train(
     from models.bundle import language
 
     setting = Setting.of(out, features, best_device(device), minutes, seed)
+    TABLES.mkdir(parents=True, exist_ok=True)
+    _refuse_others(setting)
     speaker = Speaker(language(out, "cpu", None, "fp32"), None)
     for variant in VARIANTS:
         if only in (None, variant.name) and not kept(variant.name).is_file():
             keep(variant.name, judged(tuned(variant, setting), setting.held, setting.targets.joint, speaker))
     rows = {variant.name: read(variant.name) for variant in VARIANTS if kept(variant.name).is_file()}
-    text, figures = table(rows, setting.held.store.english)
+    figures: dict[str, float | str] = {}
+    if rows:
+        text, figures = table(rows, setting.held.store.english)
+        print(text, flush=True)
+        (TABLES / "tables.md").write_text(text, encoding="utf-8")
     if only in (None, "backbones"):
-        figures |= shared_backbone.compared(setting)
-    print(text, flush=True)
-    (TABLES / "tables.md").write_text(text, encoding="utf-8")
+        compared = shared_backbone.compared(setting)
+        (TABLES / "backbones.json").write_text(json.dumps(compared), encoding="utf-8")
+        figures |= compared
     return figures
 
 
@@ -118,13 +125,26 @@ def _loss(run: Run, setting: Setting) -> Loss:
     return loss
 
 
+def _refuse_others(setting: Setting) -> None:
+    """ValueError where runs/tables holds judgements of other experts, minutes or seeds: one table compares like with like."""
+    names = ("router", "sign", "fingerspelling", "lips")
+    weights = b"".join((setting.checkpoint / f"{name}.safetensors").read_bytes() for name in names)
+    mine = {"experts": hashlib.sha256(weights).hexdigest()[:12], "minutes": setting.minutes, "seed": setting.seed}
+    path = TABLES / "setting.json"
+    if not path.is_file():
+        path.write_text(json.dumps(mine), encoding="utf-8")
+    elif (held := json.loads(path.read_text(encoding="utf-8"))) != mine:
+        raise ValueError(
+            f"{TABLES} holds a table of {held}, and this run is of {mine}: move it away, with runs/table_*.ckpt, to begin another"
+        )
+
+
 def kept(name: str) -> Path:
     """Where a variant's judgement lies."""
     return TABLES / f"{name}.json"
 
 
 def keep(name: str, judgement: Judged) -> None:
-    TABLES.mkdir(parents=True, exist_ok=True)
     kept(name).write_text(json.dumps(judgement.record()), encoding="utf-8")
 
 
@@ -133,7 +153,7 @@ def read(name: str) -> Judged:
 
 
 def table(rows: dict[str, Judged], english: list[str]) -> tuple[str, dict[str, float | str]]:
-    """The table as Markdown, and its figures by name; the language model's own row stands after the first."""
+    """The table as Markdown, and its figures by name; the last row is the first without the language model."""
     says = {variant.name: variant.says for variant in VARIANTS}
     compared = paired({name: row.sentences for name, row in rows.items()} | _drafts(rows), english)
     lines = ["| | BLEU-4 | ± | p | gloss WER % | letters % |", "|---|---|---|---|---|---|"]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.training.corpora.sample import SPLITS, Reading, Sample, Split, found, missing, video_of, within
+from models.training.corpora.sample import SPLITS, CorpusError, Reading, Sample, Split, found, missing, video_of, within
 
 COLUMNS = ("VIDEO_ID", "VIDEO_NAME", "SENTENCE_NAME", "START_REALIGNED", "END_REALIGNED", "SENTENCE")
 
@@ -48,9 +48,13 @@ class How2Sign:
             rows = plain if tabs else csv.DictReader(file)
             if lost := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
                 raise missing(self, f"a column {lost[0]} in {path}")
-            for row in rows:
+            for number, row in enumerate(rows, start=2):
+                try:
+                    sample = self._sample(row, split, videos)
+                except (TypeError, ValueError, AttributeError) as error:  # a short row, a time that is no number
+                    raise CorpusError(f"line {number} of {path} is not whole ({error}): fetch the list anew") from error
                 if float(row["END_REALIGNED"]) > float(row["START_REALIGNED"]):
-                    yield self._sample(row, split, videos)
+                    yield sample
 
     def _sample(self, row: Mapping[str, str], split: Split, videos: list[Path]) -> Sample:
         start, end = float(row["START_REALIGNED"]), float(row["END_REALIGNED"])

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.training.corpora.sample import Reading, Sample, Split, found, missing, within
+from models.training.corpora.sample import CorpusError, Reading, Sample, Split, found, missing, within
 
 FRAME_RATE_HZ = 25.0
 PARTITIONS: dict[str, Split] = {"train": "train", "dev": "val", "test": "test"}
@@ -49,7 +49,9 @@ class Phoenix14T:
             rows = csv.DictReader(file, delimiter="|", quoting=csv.QUOTE_NONE)
             if lost := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
                 raise missing(self, f"a column {lost[0]} in {path}")
-            for row in rows:
+            for number, row in enumerate(rows, start=2):
+                if None in row.values():
+                    raise CorpusError(f"line {number} of {path} has too few columns: fetch the list anew")
                 name = row["name"]
                 folder = pictures / part / name
                 yield Sample(

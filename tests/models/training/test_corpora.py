@@ -30,6 +30,15 @@ def test_how2sign_clips(tmp_path: Path) -> None:
     assert first.end_s is None and len(clip_frames(first)) == 24
 
 
+@pytest.mark.parametrize("line", ["-ab\t-ab-5-rgb_front\t-ab_1\tname", "a\tb\tc\td\tsoon\t2.0\tGo."])
+def test_a_line_that_is_not_whole_is_named(tmp_path: Path, line: str) -> None:
+    files.how2sign(tmp_path)
+    (path,) = tmp_path.rglob("how2sign_realigned_train.csv")
+    path.write_text(path.read_text(encoding="utf-8") + line + "\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match="line 3 of .* is not whole"):
+        How2Sign(tmp_path).read()
+
+
 def test_how2sign_cuts_whole_videos_and_counts_what_is_absent(tmp_path: Path) -> None:
     files.how2sign(tmp_path, [("train", "Here."), ("val", "Gone.")])
     for clip in tmp_path.rglob("*.mp4"):

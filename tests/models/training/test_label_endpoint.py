@@ -319,6 +319,12 @@ def test_answers_that_are_no_glosses_are_refused(answer: str) -> None:
         tokens_of(answer, "I go.")
 
 
+def test_spelled_words_are_whole_words_of_the_sentence() -> None:
+    assert tokens_of("ME #NYC", "I am in N. Y. C.") == ("ME", "#NYC")
+    with pytest.raises(AnswerError, match="invented"):
+        tokens_of("#HEAT", "the attic")
+
+
 def test_an_endpoint_needs_an_address_and_a_model() -> None:
     with pytest.raises(ValueError, match="address and a model"):
         Endpoint("localhost", "m")

@@ -120,6 +120,11 @@ def test_what_a_lesson_teaches() -> None:
     assert one.target("lips", GLOSSES) == GLOSSES.phonemes.encode(["M", "AY"])
 
 
+def test_a_sign_shorter_than_a_step_has_one() -> None:
+    routes = lesson("NAME", times=((0.4, 0.401),)).routes(np.array([True] * 24))
+    assert np.flatnonzero(routes == SIGN).tolist() == [10]
+
+
 def test_routes_are_said_where_they_are_known() -> None:
     hands = np.array([True] * 24 + [False])
     assert set(lesson("#MO").routes(hands)[:-1]) == {FINGERSPELLING}

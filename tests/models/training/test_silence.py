@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import islice
 from pathlib import Path
 
@@ -50,11 +51,15 @@ def test_without_a_share_nothing_freezes() -> None:
 
 def test_a_scene_is_seen_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    silence_stage.PARTS.mkdir(parents=True)
     monkeypatch.setattr(silence_stage, "SCENE_FRAMES", 12)
-    path = silence_stage.drawn(BUNDLED, "talking", 4)
+    eyes = tmp_path / "eyes"  # in the order of `train all` nothing else is there yet
+    eyes.mkdir()
+    for name in silence_stage.EYES:
+        for ending in (".json", ".safetensors"):
+            shutil.copy(BUNDLED / f"{name}{ending}", eyes)
+    path = silence_stage.drawn(eyes, "talking", 4)
     written = path.stat().st_mtime_ns
-    clip = silence_stage.read(silence_stage.drawn(BUNDLED, "talking", 4))
+    clip = silence_stage.read(silence_stage.drawn(eyes, "talking", 4))
     assert path.stat().st_mtime_ns == written
     assert clip.manual.shape == (16, MANUAL) and clip.mouth.shape == (16, MOUTH)
     assert set(clip.routes.tolist()) == {REST} and clip.tokens == ()
@@ -69,9 +74,19 @@ def test_captions_are_counted_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     figures = silence.evaluate(None, BUNDLED, scenes=1, seconds=6)
     assert figures["dark_captions_per_minute"] == 0
     said = figures["signed_captions_per_minute"]
+    assert 0 <= float(figures["signed_of_confidence_30_per_minute"]) <= float(said)
     assert isinstance(said, float) and said >= 10, "one caption in six seconds at least"
     assert len(list(islice(silence.video(signed), 6 * FRAME_RATE_HZ))) == 6 * FRAME_RATE_HZ
     assert np.isfinite(said)
+
+
+def test_no_video_is_taken_twice_and_a_folder_without_any_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="got none in"):
+        silence.evaluate(tmp_path, BUNDLED)
+    for name in "abc":
+        (tmp_path / f"{name}.mp4").touch()
+    assert [file.stem for file in silence.videos_in(tmp_path, 0, 8)] == ["a", "b", "c"]
+    assert [file.stem for file in silence.videos_in(tmp_path, 1, 2)] == ["c", "a"]
 
 
 def test_takes_of_rooms_without_hands_are_numbers() -> None:
