@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.clock import STEP_MS
+from models.evaluation.report.edits import gloss_edits, letter_accuracy
 from models.evaluation.report.records import Sentence, runs_of
 from models.evaluation.report.texts import percent, sentence_chrf
 from models.evaluation.report.words import content_recall, wrong_names
-from models.evaluation.scores import caption_right, edit_distance
+from models.evaluation.scores import caption_right
 
 GOOD_CHRF, BAD_LETTERS, FEW_CONTENT, SURE = 70.0, 0.5, 0.5, 0.8
 REST_MISSED, SIGNING_MISSED, SPELLING_MISSED = 0.3, 0.15, 0.5
@@ -45,28 +46,16 @@ Rule = Callable[[Sentence], str | None]
 """A sentence -> the evidence, or None where it does not show the signature."""
 
 
-def letter_accuracy(sentence: Sentence) -> float | None:
-    """None where nothing was spelled; not below 0."""
-    truth = [span.text for span in sentence.truth.letters]
-    if not truth:
-        return None
-    return max(0.0, 1 - edit_distance(sentence.found_letters(), truth) / len(truth))
-
-
-def gloss_errors(sentence: Sentence) -> int:
-    return edit_distance(sentence.found_glosses(), [span.text for span in sentence.truth.glosses])
-
-
 def signatures(sentences: Sequence[Sentence]) -> list[Signature]:
     """Every signature that is looked for, also those that no sentence shows."""
     return [_signature(*row, sentences) for row in (*RULES, _fluent_row(usual_log_prob(sentences)))]
 
 
-def usual_log_prob(sentences: Sequence[Sentence]) -> float:
-    """What nine tenths of the right captions reach: the language model's mean log-probability a word."""
+def usual_log_prob(sentences: Sequence[Sentence]) -> float | None:
+    """What nine tenths of the right captions reach: the language model's mean log-probability a word; None without any."""
     right = [one for one in sentences if caption_right(one.caption, one.truth.english)]
     reached = [segment.log_prob for one in right for segment in one.segments if segment.text]
-    return float(np.quantile(reached, 0.1)) if reached else 0.0
+    return float(np.quantile(reached, 0.1)) if reached else None
 
 
 def _signature(name: str, rule: str, meaning: str, test: Rule, sentences: Sequence[Sentence]) -> Signature:
@@ -85,7 +74,11 @@ def _guessed(sentence: Sentence) -> str | None:
     return f"{percent(letters)} of letters right, chrF {chrf:.0f}"
 
 
-def _fluent_row(usual: float) -> tuple[str, str, str, Rule]:
+def _fluent_row(usual: float | None) -> tuple[str, str, str, Rule]:
+    name, meaning = "fluent but wrong", "A smooth sentence about something else: what a reader cannot notice."
+    if usual is None:
+        return name, "not measurable: no caption is right, so none tells what is usual", meaning, lambda sentence: None
+
     def fluent(sentence: Sentence) -> str | None:
         recall = content_recall(sentence)
         least = min((segment.log_prob for segment in sentence.segments if segment.text), default=None)
@@ -97,7 +90,7 @@ def _fluent_row(usual: float) -> tuple[str, str, str, Rule]:
         f"as likely to the language model as nine tenths of the right captions (log-probability {usual:.2f} a word or "
         f"more), and at most {percent(FEW_CONTENT)} of the content words"
     )
-    return "fluent but wrong", rule, "A smooth sentence about something else: what a reader cannot notice.", fluent
+    return name, rule, meaning, fluent
 
 
 def _sure_but_wrong(sentence: Sentence) -> str | None:
@@ -149,7 +142,7 @@ def _silent(sentence: Sentence) -> str | None:
 
 
 def _language_spoils(sentence: Sentence) -> str | None:
-    if gloss_errors(sentence) or letter_accuracy(sentence) not in (None, 1.0) or not sentence.caption:
+    if gloss_edits(sentence)[0] or letter_accuracy(sentence) not in (None, 1.0) or not sentence.caption:
         return None
     right = caption_right(sentence.caption, sentence.truth.english)
     return None if right else "all glosses and letters right"

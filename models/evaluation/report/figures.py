@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from models.evaluation.report.edits import gloss_edits, letter_edits, phoneme_edits, steps_right
 from models.evaluation.report.faults import Signature, signatures
 from models.evaluation.report.gates import Alarm, Gate, Routes, alarms, gate_of, routes_of
 from models.evaluation.report.records import Records, Sentence
@@ -26,7 +27,7 @@ from models.evaluation.report.timing import (
     to_first_word,
 )
 from models.evaluation.report.words import WRONG, Found, NameWay, WrongName, name_ways, word_classes, wrong_names
-from models.evaluation.scores import caption_right, edit_distance
+from models.evaluation.scores import caption_right
 
 USUAL = "none of these"
 """The look of signers about whom nothing is unusual."""
@@ -146,30 +147,6 @@ def recognition(sentences: Sequence[Sentence]) -> Recognition:
     errors, letters, phonemes = (_over(sentences, edits) for edits in (gloss_edits, letter_edits, phoneme_edits))
     return Recognition(errors, _inverse(letters) if _any(sentences, letter_edits) else None,
                        phonemes if _any(sentences, phoneme_edits) else None, _over(sentences, steps_right))  # fmt: skip
-
-
-def gloss_edits(sentence: Sentence) -> tuple[int, int]:
-    """(edits, length of the truth)"""
-    truth = [span.text for span in sentence.truth.glosses]
-    return edit_distance(sentence.found_glosses(), truth), len(truth)
-
-
-def letter_edits(sentence: Sentence) -> tuple[int, int]:
-    """(edits, length of the truth)"""
-    truth = [span.text for span in sentence.truth.letters]
-    return edit_distance(sentence.found_letters(), truth), len(truth)
-
-
-def phoneme_edits(sentence: Sentence) -> tuple[int, int]:
-    """(edits, length of the truth)"""
-    truth = [span.text for span in sentence.truth.phonemes]
-    return edit_distance(sentence.found_phonemes(), truth), len(truth)
-
-
-def steps_right(sentence: Sentence) -> tuple[int, int]:
-    """(steps with the right route, steps)"""
-    pairs = list(zip(sentence.truth.routes, sentence.routes, strict=False))
-    return sum(true == found for true, found in pairs), len(pairs)
 
 
 def signer_rows(sentences: Sequence[Sentence]) -> list[GroupRow]:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from models.clock import FRAME_RATE_HZ, STEP_MS
 from models.evaluation.report import plots
-from models.evaluation.report.faults import letter_accuracy
+from models.evaluation.report.edits import letter_accuracy
 from models.evaluation.report.figures import Figures
 from models.evaluation.report.gates import BINS
 from models.evaluation.report.plots import SHARE, Axis, Line, Trace
@@ -19,9 +19,11 @@ from models.evaluation.report.records import LETTER_OF_ROUTE, Records, Sentence,
 from models.evaluation.report.sureness import Sureness
 from models.evaluation.report.texts import Interval
 from models.evaluation.scores import caption_right
+from models.hypothesis import StreamOptions
 from models.vocabulary import ROUTES
 
-TRACES = 4
+MANY = 1_000
+"""So many sentences must have no invented name."""
 NOTHING = "none"
 
 
@@ -66,7 +68,7 @@ def interval(value: Interval | None) -> str:
 def headlines(f: Figures) -> list[Headline]:
     """What a reader wants to know first."""
     read, scores = f.recognition, {score.name: score for score in f.texts}
-    bleu, wrong = scores["BLEU-4"], len(f.wrong_names)
+    bleu, wrong, invented = scores["BLEU-4"], len(f.wrong_names), f.wrong("invented")
     rows = [
         Headline("Captions entirely right", interval(f.right), "", None,
                  "All words of the English reference and no others; case and punctuation do not count."),
@@ -77,13 +79,18 @@ def headlines(f: Figures) -> list[Headline]:
         Headline("Letters right", interval(read.letter_accuracy), "at least 95 %",
                  read.letter_accuracy.value >= 0.95 if read.letter_accuracy else None,
                  "Of spelled letters, before any correction."),
-        Headline("Invented names", f"{f.wrong('invented')} in {f.sentences} sentences", "0 in 1,000",
-                 f.wrong("invented") == 0, f"Names in captions that nothing stood for. {wrong - f.wrong('invented')} more were "
+        Headline("Invented names", f"{invented} in {f.sentences} sentences", f"0 in {MANY:,}",
+                 none_in_many(invented, f.sentences), f"Names in captions that nothing stood for. {wrong - invented} more were "
                  "misread from what was spelled or signed; see Names."),
         Headline("Caption after the last sign", f"{f.after_last_sign.p50:.0f} ms, 95 % within {f.after_last_sign.p95:.0f} ms",
-                 "", None, "Of it 700 ms are the rest that ends a sentence."),
+                 "", None, f"Of it {StreamOptions().endpoint_ms} ms are the rest that ends a sentence."),
     ]  # fmt: skip
     return rows + _sure_headlines(f.caption_sureness)
+
+
+def none_in_many(found: int, sentences: int) -> bool | None:
+    """Whether MANY sentences have none; None where that is open, as there are fewer and none was found."""
+    return False if found else True if sentences >= MANY else None
 
 
 def _sure_headlines(sure: Sureness | None) -> list[Headline]:

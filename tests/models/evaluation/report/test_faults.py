@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from models.evaluation.report.faults import letter_accuracy, signatures
+from models.evaluation.report.edits import letter_accuracy
+from models.evaluation.report.faults import signatures
 from models.evaluation.report.records import FoundToken, Sentence
 from tests.models.evaluation.report.held import segment, sentence, told
 
@@ -73,3 +74,8 @@ def test_all_are_counted_and_few_are_shown() -> None:
 def test_letters_without_any_spelled_word_have_no_accuracy() -> None:
     assert letter_accuracy(sentence()) == 1
     assert letter_accuracy(sentence(truth=replace(sentence().truth, letters=()))) is None
+
+
+def test_what_is_fluent_is_not_measurable_without_a_right_caption() -> None:
+    fluent = next(one for one in signatures([told("My house is late.")]) if one.name == "fluent but wrong")
+    assert fluent.count == 0 and fluent.rule.startswith("not measurable")

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from models.evaluation.report.figures import figures_of
-from models.evaluation.report.page import page
+from models.evaluation.report.page import none_in_many, page
 from models.evaluation.report.plots import mark_text, shares_to
 from models.evaluation.report.records import Records, Sentence
 from tests.models.evaluation.report.held import RUN, segment, sentence, told
@@ -123,3 +123,7 @@ def test_axes_have_even_marks(most: float, high: float, marks: int) -> None:
     axis = shares_to(most, "share")
     assert axis.high == pytest.approx(high) and len(axis.marks) == marks
     assert mark_text(axis, axis.marks[0]) == "0 %"
+
+
+def test_no_invented_name_in_few_sentences_leaves_the_goal_open() -> None:
+    assert none_in_many(0, 999) is None and none_in_many(0, 1000) is True and none_in_many(1, 10) is False
