@@ -38,10 +38,12 @@ class What(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation reads (none: it draws its own data) and which options are its own."""
+    """What an evaluation reads (none: it draws its own data), which options are its own, and whether it draws data where no
+    path is given."""
 
     reads: str | None
     options: frozenset[str] = field(default_factory=frozenset)
+    draws: bool = False
 
 
 EVALUATIONS: dict[What, Evaluation] = {
@@ -51,7 +53,7 @@ EVALUATIONS: dict[What, Evaluation] = {
     What.fingerspelling: Evaluation("a folder of WORD.mp4"),
     What.lips: Evaluation("a folder of .mp4 with .align beside them"),
     What.locate: Evaluation("a folder of .mp4 with .boxes.jsonl beside them"),
-    What.silence: Evaluation(None, frozenset({"seed"})),
+    What.silence: Evaluation("a folder of .mp4 without signing", frozenset({"seed"}), draws=True),
     What.gloss2text: Evaluation("a file of lines GLOSSES<tab>sentence", frozenset({"adapter"})),
 }
 
@@ -63,7 +65,11 @@ def imported(module: str, function: str) -> Any:
 def evaluate(
     what: Annotated[What, typer.Argument(help="What to measure.")],
     path: Annotated[
-        Path | None, typer.Argument(help="The data to measure on; `report` and `synthetic` draw their own.")
+        Path | None,
+        typer.Argument(
+            help="The data to measure on; `report` and `synthetic` draw their own, `silence` too, and takes a folder of "
+            ".mp4 without signing beside it."
+        ),
     ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="The weights to measure; the bundled ones if not given.")
@@ -95,7 +101,7 @@ def check_evaluation(what: What, path: Path | None, checkpoint: Path, options: M
         if name not in evaluation.options:
             owner = next(other.value for other, its in EVALUATIONS.items() if name in its.options)
             raise CliError(f"--{name} is an option of `evaluate {owner}`; leave it out for {what.value}.")
-    if evaluation.reads and path is None:
+    if evaluation.reads and not evaluation.draws and path is None:
         raise CliError(f"{what.value} is measured on {evaluation.reads}; name it: signbind evaluate {what.value} PATH.")
     if path is not None and not path.exists():
         raise CliError(f"{path} does not exist; expected {evaluation.reads or 'nothing to read here'}.")
