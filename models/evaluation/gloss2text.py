@@ -14,6 +14,7 @@ import numpy as np
 from sacrebleu.metrics.bleu import BLEU
 
 from models import names
+from models.dialects import DIALECTS
 from models.evaluation.report.words import word_classes
 from models.evaluation.token_noise import Rates, noisy_tokens
 from models.hypothesis import Token
@@ -22,7 +23,6 @@ from models.prompts import Request
 from models.quantised import Precision
 from models.refine import Refiner
 from models.synthetic.sentences import from_grammar, is_held_out, real_sentences
-from models.text_writer import FOLDER as TEXT
 from models.text_writer import TextWriter
 from models.training.gloss_corpora import aslg_tokens, clean_english, ncslgr_rows, ncslgr_tokens
 from models.training.text_pairs import lines_of
@@ -105,12 +105,13 @@ def evaluate(
 ) -> dict[str, float | str]:
     """BLEU-4 of a checkpoint on a file of glosses TAB sentence, or on NCSLGR's own table (its held-out part).
 
-    `adapter` is one of the text model's (`text/adapters`, for real corpora), else one of the live language model's.
+    `adapter` is one of DIALECTS, an adapter of the text model (`text/adapters`, for real corpora; RefinerError says what is
+    missing), else one of the live language model's.
     """
     if path is None:
         raise ValueError("expected a file of `GLOSSES<TAB>English` lines, got none: name one")
     rows = read_rows(path)[:limit]
-    if adapter and (checkpoint / TEXT / "adapters" / adapter).is_dir():
+    if adapter in DIALECTS:  # also where it is missing: never the live model's adapter of the same name
         return real_figures(TextWriter.load(checkpoint, adapter), rows)
     folder = checkpoint / "adapters" / adapter if adapter else None
     refiner = Refiner.load(checkpoint / "llm", folder, precision, names.show)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from models.evaluation.gloss2text import held_out_grammar, keep_held_out, read_pairs
+from models.evaluation.gloss2text import evaluate, held_out_grammar, keep_held_out, read_pairs
 from models.evaluation.scores import ErrorRate
 from models.evaluation.token_noise import Rates, noisy_tokens
+from models.refine import RefinerError
 from models.synthetic.sentences import is_held_out
 
 TEXTS = ("ME", "NAME", "#MARIA", "AND", "LIVE", "#BOSTON", "NOW")
@@ -60,3 +61,11 @@ def test_a_file_of_pairs_is_read_or_its_line_named(tmp_path: Path) -> None:
     path.write_text("ME GO\tI go.\nME GO\n")
     with pytest.raises(ValueError, match="line 2 of"):
         read_pairs(path)
+
+
+def test_a_corpus_adapter_is_never_the_live_models(tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("ME GO\tI go.\n")
+    (tmp_path / "adapters" / "aslg").mkdir(parents=True)
+    with pytest.raises(RefinerError, match="signbind train text"):
+        evaluate(pairs, tmp_path, adapter="aslg")
