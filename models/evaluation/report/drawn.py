@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from models.evaluation.report.records import Span, Truth, route_letters
+from models.evaluation.report.words import bare, is_spelled, spelled_names
 from models.synthetic.corpus import FIRST_HELD_OUT_SEED, Clip
 from models.synthetic.script import Span as TrueSpan
 from models.synthetic.script import compile_script
@@ -46,10 +47,10 @@ def look_of(signer: Signer) -> tuple[str, ...]:
 
 
 def names_spelled(clip: Clip) -> list[str]:
-    """The spelled words of a clip as its English writes them."""
-    spelled = {token[1:] for token in clip.script.sentence.tokens if token.startswith("#")}
-    words = [word.strip(".,?!").removesuffix("'s") for word in clip.script.sentence.english.split()]
-    return [word for word in dict.fromkeys(words) if word.upper() in spelled]
+    """The spelled words of a clip as its English writes them; of a long one only the beginning may have been spelled."""
+    spelled = spelled_names(clip.script.sentence.tokens)
+    words = map(bare, clip.script.sentence.english.split())
+    return [word for word in dict.fromkeys(words) if is_spelled(word, spelled)]
 
 
 def vocabulary_of(clip: Clip, number: int, seed: int) -> tuple[str, ...]:

@@ -85,7 +85,9 @@ def test_sentences_go_round_unseen_signers() -> None:
     assert signer == again == 3 and is_held_out(clip.script.sentence.english)
     assert (clip.signer.skin == other.signer.skin).all()
     assert truth_of(clip).routes == route_letters(clip.script.routes.tolist())
-    assert set(look_of(clip.signer)) <= {"close framing", "left-handed", "turned"}
+    usual = replace(clip.signer, face_side=0.2, left_handed=False, turn=(0.0, 0.0))
+    assert look_of(usual) == () and look_of(replace(usual, left_handed=True)) == ("left-handed",)
+    assert look_of(replace(usual, face_side=0.3, turn=(-0.3, 0.0))) == ("close framing", "turned")
     assert clip_of(3, seed=0)[1].script.sentence == clip.script.sentence
     elsewhere = clip_of(3, seed=1)[1]
     assert elsewhere.script.sentence != clip.script.sentence and (elsewhere.signer.skin != clip.signer.skin).any()
