@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import logging
 import random
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from sacrebleu.metrics.bleu import BLEU
 
 from models import names
 from models.dialects import DIALECTS
 from models.evaluation.report.words import word_classes
+from models.evaluation.scores import bleu
 from models.evaluation.token_noise import Rates, noisy_tokens
 from models.hypothesis import Token
 from models.names import joined
@@ -63,25 +61,6 @@ def write_requests(refiner: Refiner, requests: Sequence[Request]) -> list[str]:
     return texts
 
 
-def bleu(texts: Sequence[str], references: Sequence[str], tokenize: str = "13a") -> dict[str, float | str]:
-    """Corpus BLEU-4 (0..100) and its signature; `tokenize` none takes the words as the corpus has them apart."""
-    metric = BLEU(tokenize=tokenize)
-    with _quiet("sacrebleu"):  # it warns of texts that are in tokens already: with none, they are meant to be
-        score = metric.corpus_score(list(texts), [list(references)]).score
-    return {"bleu4": score, "signature": str(metric.get_signature())}
-
-
-@contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    log = logging.getLogger(name)
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
-
-
 def read_pairs(path: Path) -> list[Row]:
     """Glosses TAB English, a pair a line; a header or a line without both is an error that names it."""
     rows: list[Row] = []
@@ -115,19 +94,19 @@ def evaluate(
         return real_figures(TextWriter.load(checkpoint, adapter), rows)
     folder = checkpoint / "adapters" / adapter if adapter else None
     refiner = Refiner.load(checkpoint / "llm", folder, precision, names.show)
-    return bleu(write(refiner, rows), [english for _, english in rows])
+    score, signature = bleu(write(refiner, rows), [english for _, english in rows])
+    return {"bleu4": score, "signature": signature}
 
 
 def real_figures(writer: TextWriter, rows: Sequence[Row]) -> dict[str, float | str]:
     """BLEU-4 over the corpus's own words, as the published figures have it, and over sacreBLEU's (13a); for English, the
     recall of every class of function words and of all other words."""
     texts, references = writer.write([list(glosses) for glosses, _ in rows]), [text for _, text in rows]
-    own, usual = bleu(texts, references, "none"), bleu(texts, references)
+    (own, own_signature), (usual, signature) = bleu(texts, references, tokenize="none"), bleu(texts, references)
     classes = word_classes(list(zip(texts, references, strict=True))) if writer.dialect in ENGLISH else {}
     recalls = {f"recall_{name.replace(' ', '_')}": found.recall for name, found in classes.items()}
     return {
-        "bleu4": own["bleu4"], "signature": own["signature"], "bleu4_13a": usual["bleu4"],
-        "signature_13a": usual["signature"], "rows": float(len(rows)),
+        "bleu4": own, "signature": own_signature, "bleu4_13a": usual, "signature_13a": signature, "rows": float(len(rows)),
         **{name: recall for name, recall in recalls.items() if recall is not None},
     }  # fmt: skip
 
@@ -175,7 +154,7 @@ def held_out_figures(refiner: Refiner, folder: Path, *, limit: int = 300) -> dic
     held = json.loads((folder / "held_out.json").read_text(encoding="utf-8"))
     figures = noise_figures(refiner, held["grammar"][:limit])
     if rows := held["real"][:limit]:
-        figures["real_bleu4"] = float(bleu(write(refiner, rows), [english for _, english in rows])["bleu4"])
+        figures["real_bleu4"] = bleu(write(refiner, rows), [english for _, english in rows])[0]
     return figures
 
 
@@ -185,8 +164,8 @@ def noise_figures(refiner: Refiner, rows: Sequence[Row], rates: Sequence[Rates] 
     for rate in rates:
         rng = random.Random(0)
         requests = [Request(joined(noisy_tokens(tokens, rate, rng))) for tokens, _ in rows]
-        score = bleu(write_requests(refiner, requests), [english for _, english in rows])["bleu4"]
-        figures[f"grammar_bleu4_tokens{rate.tokens:.0%}_letters{rate.letters:.0%}"] = float(score)
+        score = bleu(write_requests(refiner, requests), [english for _, english in rows])[0]
+        figures[f"grammar_bleu4_tokens{rate.tokens:.0%}_letters{rate.letters:.0%}"] = score
     return figures
 
 
@@ -194,8 +173,8 @@ def evaluate_held_out(data: Path, folder: Path, *, limit: int = 300) -> dict[str
     """BLEU-4 of the model in `folder` on held-out sentences of the grammar, clean and with noise, and of How2Sign."""
     refiner = Refiner.load(folder, show=names.show)
     rows = held_out_real(data, limit)
-    real = bleu(write(refiner, rows), [english for _, english in rows])["bleu4"]
-    return {**noise_figures(refiner, held_out_grammar(limit)), "real_bleu4": float(real)}
+    real = bleu(write(refiner, rows), [english for _, english in rows])[0]
+    return {**noise_figures(refiner, held_out_grammar(limit)), "real_bleu4": real}
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from typing import get_args
 import torch
 
 from models import names
-from models.evaluation.gloss2text import Row, bleu, held_out_grammar, noise_figures, request_of, write
+from models.evaluation.gloss2text import Row, held_out_grammar, noise_figures, request_of, write
+from models.evaluation.scores import bleu
 from models.evaluation.token_noise import Rates
 from models.generation import write_all
 from models.quantised import Precision
@@ -53,7 +54,7 @@ def compare(
         texts = write(refiner, rows)
         first = first or texts
         changed = sum(text != other for text, other in zip(texts, first, strict=True)) / len(rows)
-        score = float(bleu(texts, [english for _, english in rows])["bleu4"])
+        score = bleu(texts, [english for _, english in rows])[0]
         [noisy] = noise_figures(refiner, rows, (NOISE,)).values()
         rates = [pieces_a_second(refiner, rows[:count]) for count in (TIMED_ROWS, 1)]
         found.append(Figures(precision, score, noisy, changed, rates[0], rates[1], megabytes(refiner)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import logging
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import SequenceMatcher
 
 from sacrebleu.metrics.bleu import BLEU
@@ -40,11 +42,23 @@ class ErrorRate:
         return max(0.0, 1 - self.value)
 
 
-def bleu(found: list[str], truth: list[str], *, lowercase: bool = False) -> tuple[float, str]:
-    """Corpus BLEU-4 (0..100) and its sacreBLEU signature."""
-    metric = BLEU(lowercase=lowercase)
-    score = metric.corpus_score(found, [truth])
+def bleu(found: Sequence[str], truth: Sequence[str], *, tokenize: str = "13a") -> tuple[float, str]:
+    """Corpus BLEU-4 (0..100) and its sacreBLEU signature; `tokenize` none takes the words as the corpus has them apart."""
+    metric = BLEU(tokenize=tokenize)
+    with _quiet("sacrebleu"):  # it warns of texts that are in tokens already: with none, they are meant to be
+        score = metric.corpus_score(list(found), [list(truth)])
     return float(score.score), str(metric.get_signature())
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    log = logging.getLogger(name)
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def plain_words(text: str) -> list[str]:

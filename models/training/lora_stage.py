@@ -17,7 +17,8 @@ from torch import nn
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from models.dialects import DIALECTS
-from models.evaluation.gloss2text import bleu, held_out_corpus, read_pairs, write
+from models.evaluation.gloss2text import held_out_corpus, read_pairs, write
+from models.evaluation.scores import bleu
 from models.names import show
 from models.refine import Refiner
 from models.synthetic.sentences import is_held_out
@@ -96,4 +97,4 @@ def _endless(pairs: Sequence[Pair], seed: int) -> Iterator[Pair]:
 
 def _bleu(refiner: Refiner, rows: Sequence[tuple[Sequence[str], str]]) -> float:
     rows = rows[:HELD_OUT_ROWS]
-    return float(bleu(write(refiner, rows), [english for _, english in rows])["bleu4"]) if rows else 0.0
+    return bleu(write(refiner, rows), [english for _, english in rows])[0] if rows else 0.0

@@ -18,7 +18,7 @@ from torch import nn
 from transformers import LlamaForCausalLM
 
 from models.dialects import EDITED, SPOKEN, Script
-from models.evaluation.gloss2text import bleu
+from models.evaluation.scores import bleu
 from models.text_writer import FOLDER, TextWriter
 from models.training.loop import RUNS, Run, learn
 from models.training.text_data import Sentences, Variation, batches, examples, held_out, read
@@ -94,4 +94,4 @@ def adapt(
 
 def _bleu(writer: TextWriter, rows: Sequence[tuple[Sequence[str], str]]) -> float:
     texts = writer.write([list(glosses) for glosses, _ in rows])
-    return float(bleu(texts, [text for _, text in rows])["bleu4"])
+    return bleu(texts, [text for _, text in rows])[0]

@@ -13,7 +13,7 @@ from models.evaluation.report.faults import Signature, signatures
 from models.evaluation.report.gates import Alarm, Gate, Routes, alarms, gate_of, routes_of
 from models.evaluation.report.records import Records, Sentence
 from models.evaluation.report.sureness import Sureness, of_captions, of_words
-from models.evaluation.report.texts import Interval, TextScore, bleu4, resampled, sentence_chrf, text_scores
+from models.evaluation.report.texts import Interval, TextScore, resampled, sentence_chrf, text_scores
 from models.evaluation.report.timing import (
     DelayRow,
     Flicker,
@@ -27,7 +27,7 @@ from models.evaluation.report.timing import (
     to_first_word,
 )
 from models.evaluation.report.words import WRONG, Found, NameWay, WrongName, name_ways, word_classes, wrong_names
-from models.evaluation.scores import caption_right
+from models.evaluation.scores import bleu, caption_right
 
 USUAL = "none of these"
 """The look of signers about whom nothing is unusual."""
@@ -130,7 +130,7 @@ def figures_of(records: Records) -> Figures:
         captions=sum(bool(segment.text) for s in sentences for segment in s.segments),
         silent=sum(not caption for caption in found),
         right=_over(sentences, lambda s: (caption_right(s.caption, s.truth.english), 1)),
-        texts=text_scores(found, truth), draft_bleu4=bleu4(drafts, truth), recognition=recognition(sentences),
+        texts=text_scores(found, truth), draft_bleu4=bleu(drafts, truth)[0], recognition=recognition(sentences),
         signers=signer_rows(sentences), looks=look_rows(sentences), names=name_ways(sentences),
         wrong_names=[wrong for s in sentences for wrong in wrong_names(s)],
         words=word_classes(list(zip(found, truth, strict=True))),
@@ -168,7 +168,7 @@ def _group_row(name: str, own: Sequence[Sentence]) -> GroupRow:
     right = [caption_right(one, other) for one, other in zip(found, truth, strict=True)]
     read = recognition(own)
     return GroupRow(
-        name, own[0].look, len(own), bleu4(found, truth), float(np.mean(chrf)), float(np.mean(right)), read.gloss_wer.value,
+        name, own[0].look, len(own), bleu(found, truth)[0], float(np.mean(chrf)), float(np.mean(right)), read.gloss_wer.value,
         _value(read.letter_accuracy), _value(read.phoneme_error), read.route_accuracy.value,
     )  # fmt: skip
 

@@ -47,11 +47,6 @@ def text_scores(found: Sequence[str], truth: Sequence[str], resamples: int = RES
             _rouge(found, truth, resamples)]  # fmt: skip
 
 
-def bleu4(found: Sequence[str], truth: Sequence[str]) -> float:
-    """BLEU-4 of a corpus (0..100)."""
-    return float(BLEU().corpus_score(list(found), [list(truth)]).score)
-
-
 def sentence_chrf(found: str, truth: str) -> float:
     """chrF of one sentence (0..100): BLEU has no meaning on a few words, this has."""
     return float(CHRF().sentence_score(found, [truth]).score)
