@@ -22,11 +22,11 @@ from transformers.utils.logging import disable_progress_bar
 
 from models.dialects import EDITED, SPOKEN, Script
 from models.prefix_lm import IGNORED, Batch, answers
+from models.text_writer import FOLDER
 from models.training.language_stage import Size
 from models.training.loop import RUNS, Run, Schedule, device_of, learn, moved
 from models.training.text_data import Variation, batches, examples, read, script_of
 
-FOLDER = "text"
 SIZE = Size(width=192, inner=576, layers=4, heads=6, positions=512)
 SHARES = {EDITED: 0.52, "phoenix": 0.36, "ncslgr": 0.04, SPOKEN: 0.08}
 PIECES_A_BATCH = 1200

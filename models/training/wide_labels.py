@@ -14,8 +14,6 @@ from models.wide_head import BITS, FEATURES, Hashes, WideHead, features, hashed
 ALWAYS = 25
 """The most common labels, which any gloss may have."""
 EPOCHS, RATE = 3, 0.2
-DROPPED = 0.0
-"""Share of a place's features that are left out in training: rare ones, learned by heart, must not silence the others."""
 Rows = Sequence[tuple[Sequence[str], Sequence[Edit]]]
 Placed = Sequence[tuple[Sequence[str], list[int]]]
 Ints = NDArray[np.int64]
@@ -36,7 +34,7 @@ def train_wide(rows: Rows, edits: EditVocabulary, *, epochs: int = EPOCHS, seed:
     for epoch in range(epochs):
         rate = RATE * (1 - epoch / epochs)
         _epoch(hashes, gloss, label, first, lists, table, sums, rng.permutation(len(label)), rate)
-    return WideHead(table * np.float32(1 - DROPPED), may)
+    return WideHead(table, may)
 
 
 def _places(rows: Placed, edits: EditVocabulary) -> tuple[Hashes, Ints, Ints]:
@@ -67,20 +65,16 @@ def allowed(rows: Placed, edits: EditVocabulary, gloss: Ints, label: Ints) -> ND
 @njit(cache=False)
 def _epoch(hashes, gloss, label, first, lists, table, sums, order, rate):  # type: ignore[no-untyped-def]  # pragma: no cover
     """One pass over all places in `order`; changes `table` and AdaGrad's `sums`."""
-    scores = np.zeros(2048, np.float32)
-    where = np.zeros((2048, FEATURES), np.int64)
-    dropped = np.zeros(FEATURES, np.bool_)
+    most = np.diff(first).max()
+    scores = np.zeros(most, np.float32)
+    where = np.zeros((most, FEATURES), np.int64)
     for place in order:
         start, count = first[gloss[place]], first[gloss[place] + 1] - first[gloss[place]]
         top = np.float32(-1e30)
-        for f in range(FEATURES):
-            dropped[f] = np.random.random() < DROPPED
         for k in range(count):
             salt = np.uint32(lists[start + k] * np.uint32(0x9E3779B1))
             score = np.float32(0)
             for f in range(FEATURES):
-                if dropped[f]:
-                    continue
                 mixed = np.uint32((hashes[place, f] ^ salt) * np.uint32(0x85EBCA6B))
                 cell = np.int64(mixed >> np.uint32(32 - BITS))
                 where[k, f] = cell
@@ -96,8 +90,6 @@ def _epoch(hashes, gloss, label, first, lists, table, sums, order, rate):  # typ
             if abs(slope) < 2e-3:
                 continue
             for f in range(FEATURES):
-                if dropped[f]:
-                    continue
                 cell = where[k, f]
                 sums[cell] += slope * slope
                 table[cell] -= rate * slope / np.sqrt(sums[cell] + 0.5)

@@ -51,6 +51,13 @@ def test_a_gloss_never_met_goes_by_its_neighbours(head: WideHead, vocabulary: Ed
     assert said(head, vocabulary, ["SEE", "TREE"]) == [SAID, THE, LEFT_OUT]
 
 
+def test_a_gloss_may_have_any_number_of_edits() -> None:
+    rows = [(["SEE"], [Edit((f"w{number}",)), LEFT_OUT]) for number in range(2100)] * 2
+    many = vocabulary_of(rows, 100, {})
+    may = train_wide(rows, many, epochs=1).may
+    assert may.sum(1).max() == len(many.labels) == 2101
+
+
 def test_probabilities_are_of_the_edits_that_a_gloss_may_have(head: WideHead) -> None:
     rng = np.random.default_rng(0)
     hashes = rng.integers(0, 2**32, (4, FEATURES), np.uint32)
