@@ -74,19 +74,9 @@ def test_captions_are_counted_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     figures = silence.evaluate(None, BUNDLED, scenes=1, seconds=6)
     assert figures["dark_captions_per_minute"] == 0
     said = figures["signed_captions_per_minute"]
-    assert 0 <= float(figures["signed_of_confidence_30_per_minute"]) <= float(said)
     assert isinstance(said, float) and said >= 10, "one caption in six seconds at least"
     assert len(list(islice(silence.video(signed), 6 * FRAME_RATE_HZ))) == 6 * FRAME_RATE_HZ
     assert np.isfinite(said)
-
-
-def test_no_video_is_taken_twice_and_a_folder_without_any_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="got none in"):
-        silence.evaluate(tmp_path, BUNDLED)
-    for name in "abc":
-        (tmp_path / f"{name}.mp4").touch()
-    assert [file.stem for file in silence.videos_in(tmp_path, 0, 8)] == ["a", "b", "c"]
-    assert [file.stem for file in silence.videos_in(tmp_path, 1, 2)] == ["c", "a"]
 
 
 def test_takes_of_rooms_without_hands_are_numbers() -> None:
