@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.evaluation.scores import ErrorRate
+from models.error_rate import ErrorRate
 from models.evaluation.synthetic import found_letters
 from models.pipeline import Translator
 from models.reading import read_many

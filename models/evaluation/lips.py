@@ -17,7 +17,7 @@ from models.checkpoint import load
 from models.clock import CHUNK_FRAMES
 from models.config import BeamConfig
 from models.ctc import PrefixBeam
-from models.evaluation.scores import ErrorRate
+from models.error_rate import ErrorRate
 from models.experts import Expert
 from models.layout import MOUTH
 from models.lips import MouthEncoder

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.scores import ErrorRate, bleu, caption_right, words_right
+from models.error_rate import ErrorRate
+from models.evaluation.scores import bleu, caption_right, words_right
 from models.pipeline import Translator
 from models.reading import Reading, read_many
 from models.speech import Explained

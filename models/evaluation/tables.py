@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.ctc import PrefixBeam
-from models.evaluation.scores import ErrorRate, bleu
+from models.error_rate import ErrorRate
+from models.evaluation.scores import bleu
 from models.fusion import FusionOutput
 from models.hypothesis import Decoded, Hypothesis, milliseconds, tokens_of
 from models.speech import Speaker

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from models.backends import Backend
 from models.clock import CHUNK_FRAMES
 from models.eight_bits import Subject
+from models.error_rate import edit_distance
 from models.evaluation.networks import Networks
 from models.evaluation.pictures import Frame
-from models.evaluation.scores import edit_distance
 from models.evaluation.ways import WAYS, missing
 from models.layout import MANUAL
 from models.sight import PictureNetworks, Sight

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.error_rate import ErrorRate
 from models.training.feature_clips import IGNORED
 from models.vocabulary import BLANK
 
@@ -47,11 +50,7 @@ def greedy(log_probs: Tensor, length: int) -> list[int]:
     return [s for i, s in enumerate(best) if s != BLANK and (i == 0 or s != best[i - 1])]
 
 
-def edit_distance(a: list[int], b: list[int]) -> int:
-    """Levenshtein distance."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, start=1):
-        previous, row[0] = row[0], i
-        for j, y in enumerate(b, start=1):
-            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (x != y))
-    return row[-1]
+def read(rate: ErrorRate, log_probs: Tensor, lengths: Tensor, targets: Sequence[list[int]]) -> None:
+    """Adds what the best paths of a batch (B, T, V) read of their targets."""
+    for row, length, target in zip(log_probs.cpu(), lengths.tolist(), targets, strict=True):
+        rate.add(greedy(row, length), target)

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from models.checkpoint import load, save
 from models.config import ExpertConfig
+from models.error_rate import ErrorRate
 from models.experts import Expert
 from models.layout import MANUAL
 from models.streaming import Window
 from models.training import feature_sets
-from models.training.expert_loss import ctc, edit_distance, framewise, greedy, padding_mask
+from models.training.expert_loss import ctc, framewise, padding_mask, read
 from models.training.feature_clips import Batch, FeatureStore, Targets
 from models.training.feature_sets import Source, Takes
 from models.training.loop import Run, Schedule, best_device, learn
@@ -94,11 +95,9 @@ def _clips(
 @torch.inference_mode()
 def error_rate(expert: Expert, source: Source, name: str) -> float:
     """Edit distance of the best path to the target, over the targets' length."""
-    wrong = total = 0
+    rate = ErrorRate()
     for batch in feature_sets.validation(source):
         mask = padding_mask(batch.lengths, batch.manual.shape[1])
-        log_probs = expert(batch.mouth if name == "lips" else batch.manual, mask).log_probs.cpu()
-        for row, target in enumerate(batch.targets):
-            wrong += edit_distance(greedy(log_probs[row], int(batch.lengths[row])), target)
-            total += len(target)
-    return wrong / max(1, total)
+        log_probs = expert(batch.mouth if name == "lips" else batch.manual, mask).log_probs
+        read(rate, log_probs, batch.lengths, batch.targets)
+    return rate.value

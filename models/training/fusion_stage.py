@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from models.checkpoint import load, save
 from models.config import FusionConfig
+from models.error_rate import ErrorRate
 from models.experts import Expert
 from models.fusion import Fusion, FusionInput
 from models.routing import Router
 from models.streaming import Window
 from models.training import feature_sets
-from models.training.expert_loss import ctc, edit_distance, framewise, greedy, padding_mask
+from models.training.expert_loss import ctc, framewise, padding_mask, read
 from models.training.feature_clips import Batch, FeatureStore, Targets
 from models.training.feature_sets import Source, Takes
 from models.training.loop import Run, Schedule, best_device, learn
@@ -111,11 +112,8 @@ def train(
 @torch.inference_mode()
 def error_rate(fusion: Fusion, frozen: Frozen, source: Source) -> float:
     """Edit distance of the joint best path to the tokens, with the routes taken live."""
-    wrong = total = 0
+    rate = ErrorRate()
     for batch in feature_sets.validation(source):
         mask = padding_mask(batch.lengths, batch.manual.shape[1])
-        log_probs = fusion(frozen.hear(batch, None, None), mask).log_probs.cpu()
-        for row, target in enumerate(batch.targets):
-            wrong += edit_distance(greedy(log_probs[row], int(batch.lengths[row])), target)
-            total += len(target)
-    return wrong / max(1, total)
+        read(rate, fusion(frozen.hear(batch, None, None), mask).log_probs, batch.lengths, batch.targets)
+    return rate.value

@@ -16,11 +16,12 @@ from torch.nn.functional import cross_entropy
 
 from models.checkpoint import load, save
 from models.config import ExpertConfig
+from models.error_rate import ErrorRate
 from models.experts import Expert, ExpertOutput
 from models.layout import MOUTH
 from models.lips import MouthEncoder, MouthEncoderConfig
 from models.streaming import Window
-from models.training.expert_loss import ctc, edit_distance, greedy, padding_mask
+from models.training.expert_loss import ctc, padding_mask, read
 from models.training.grid import grid_clips
 from models.training.lips_clips import VOCABULARY, DrawnFolder, MouthClip, crops_between, read_grid
 from models.training.lips_looks import IGNORED, KeptLooks, Looks, MouthBatch, Store
@@ -180,19 +181,16 @@ class Mouths:
 @torch.no_grad()
 def phoneme_error_rate(model: Lipreader, clips: Sequence[MouthClip], together: int = 15) -> float:
     """Greedy decoding of whole clips whose crops lie as the clips have them: edits a phoneme."""
-    edits = total = 0
-    device = device_of(model)
+    rate, device = ErrorRate(), device_of(model)
     for start in range(0, len(clips), together):
         some = clips[start : start + together]
         lengths = [len(clip.pictures) for clip in some]
         crops = torch.from_numpy(np.concatenate([crops_between(clip.pictures) for clip in some])).to(device)
         features = nn.utils.rnn.pad_sequence(list(model.encoder(crops).split(lengths)), batch_first=True)
-        log_probs = model.read(features, torch.tensor(lengths, device=device)).log_probs.cpu()
-        for row, clip in enumerate(some):
-            target = [phoneme[0] for phoneme in clip.phonemes]
-            edits += edit_distance(greedy(log_probs[row], lengths[row]), target)
-            total += len(target)
-    return edits / max(1, total)
+        steps = torch.tensor(lengths, device=device)
+        targets = [[phoneme[0] for phoneme in clip.phonemes] for clip in some]
+        read(rate, model.read(features, steps).log_probs, steps, targets)
+    return rate.value
 
 
 @dataclass

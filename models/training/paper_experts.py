@@ -4,16 +4,16 @@ phonemes; CTC (Graves et al. 2006), end to end from the frames."""
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from models.checkpoint import load, save
+from models.error_rate import ErrorRate
 from models.experts import Expert, ExpertOutput
 from models.streaming import Window
-from models.training.expert_loss import ctc, edit_distance, greedy
+from models.training.expert_loss import ctc, read
 from models.training.loop import Schedule, device_of, learn
 from models.training.paper_checkpointing import checkpointed
 from models.training.paper_clips import Batches, SeenBatch
@@ -114,32 +114,12 @@ def _measured(plan: Plan, module: nn.Module, name: str, batches: Batches) -> dic
     if not lessons:
         plan.ranks.say(f"{name}: no unseen clip in val or test; it is not measured")
         return {"unseen_clips": 0.0}
-    tally = Tally()
+    rate, clips = ErrorRate(), 0
     with torch.no_grad():
         for clip in batches.once(lessons):
             target = batches.target(clip.lesson)
             batch = SeenBatch(clip.frames, clip.boxes, clip.seen, torch.tensor([len(clip)]), [target])
-            tally.add(module(batch).log_probs[0].cpu(), target, len(clip.lesson.symbols(name)))
-    return {"token_accuracy": tally.accuracy, "unseen_clips": float(tally.clips)}
-
-
-@dataclass
-class Tally:
-    """Token accuracy: 1 - edit distance of the best path over the number of tokens; can be below 0.
-
-    Tokens that the vocabulary lacks can only be missed, and count as missed.
-    """
-
-    wrong: int = 0
-    tokens: int = 0
-    clips: int = 0
-
-    def add(self, log_probs: Tensor, target: list[int], tokens: int) -> None:
-        """A clip's log posteriors (T, vocabulary), its target, and how many tokens it holds in truth."""
-        self.wrong += edit_distance(greedy(log_probs, len(log_probs)), target) + tokens - len(target)
-        self.tokens += tokens
-        self.clips += 1
-
-    @property
-    def accuracy(self) -> float:
-        return 1 - self.wrong / max(1, self.tokens)
+            read(rate, module(batch).log_probs, batch.lengths, batch.targets)
+            rate.miss(len(clip.lesson.symbols(name)) - len(target))
+            clips += 1
+    return {"token_accuracy": 1 - rate.value, "unseen_clips": float(clips)}

@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.checkpoint import load, save
+from models.error_rate import ErrorRate
 from models.experts import Expert
 from models.fusion import Fusion, FusionInput, FusionOutput
 from models.routing import Router
 from models.streaming import Window
-from models.training.expert_loss import ctc
+from models.training.expert_loss import ctc, read
 from models.training.feature_clips import IGNORED
 from models.training.fusion_stage import TAU_FIRST, TAU_LAST
 from models.training.loop import Run, Schedule, learn, moved
 from models.training.paper_checkpointing import checkpointed
-from models.training.paper_experts import Tally
 from models.training.paper_features import FeatureBatch, FeatureFiles, batch_of, endless
 from models.training.paper_plan import EXPERTS, Plan
 from models.training.paper_ranks import SharedRun, together
@@ -145,12 +145,13 @@ def _kept_fusion(plan: Plan, module: nn.Module) -> Fusion:
 
 @torch.inference_mode()
 def _accuracy(plan: Plan, fusion: Fusion, heard: Heard, files: FeatureFiles, lessons: list[Lesson]) -> float:
-    tally = Tally()
+    rate = ErrorRate()
     for lesson in lessons:
         target = lesson.target("fusion", plan.targets)
         batch = moved(batch_of([files.read(lesson)], [target], IGNORED), plan.ranks.device)
-        tally.add(fusion(heard(batch)).log_probs[0].cpu(), target, len(lesson.symbols("fusion")))
-    return tally.accuracy
+        read(rate, fusion(heard(batch)).log_probs, batch.lengths, batch.targets)
+        rate.miss(len(lesson.symbols("fusion")) - len(target))
+    return 1 - rate.value
 
 
 def _kept(plan: Plan, files: FeatureFiles) -> list[Lesson]:

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from models.config import ExpertConfig
+from models.error_rate import ErrorRate
 from models.experts import Expert
 from models.layout import MANUAL
 from models.streaming import Window
 from models.training import feature_sets
-from models.training.expert_loss import ctc, edit_distance, framewise, greedy, padding_mask
+from models.training.expert_loss import ctc, framewise, padding_mask, read
 from models.training.experts_stage import FRAMEWISE, LAYERS, LEARNING_RATE
 from models.training.feature_clips import IGNORED, Batch, FeatureStore, Targets
 from models.training.loop import Run
@@ -96,13 +97,11 @@ def _loss(run: Run, targets: Targets) -> Loss:
 @torch.inference_mode()
 def error_rates(module: nn.Module, setting: Setting) -> dict[str, float]:
     """Edit distance of each head's best path to its own target, over the targets' length."""
-    wrong, total = dict.fromkeys(NAMES, 0), dict.fromkeys(NAMES, 0)
+    rates = {name: ErrorRate() for name in NAMES}
     for batch in feature_sets.validation(setting.held):
         mask = padding_mask(batch.lengths, batch.manual.shape[1])
         for name, said in zip(NAMES, module(batch.manual, mask, None), strict=True):
-            own, rows = setting.targets.own_ids(name), said.cpu()
-            for row, target in enumerate(batch.targets):
-                truth = [own[token] for token in target if own[token] != BLANK]
-                wrong[name] += edit_distance(greedy(rows[row], int(batch.lengths[row])), truth)
-                total[name] += len(truth)
-    return {name: wrong[name] / max(1, total[name]) for name in NAMES}
+            own = setting.targets.own_ids(name)
+            truths = [[own[token] for token in target if own[token] != BLANK] for target in batch.targets]
+            read(rates[name], said, batch.lengths, truths)
+    return {name: rate.value for name, rate in rates.items()}

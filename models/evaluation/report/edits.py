@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from models.error_rate import edit_distance
 from models.evaluation.report.records import Sentence
-from models.evaluation.scores import edit_distance
 
 
 def gloss_edits(sentence: Sentence) -> tuple[int, int]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from models.error_rate import ErrorRate
 from models.evaluation.gloss2text import evaluate, held_out_grammar, keep_held_out, read_pairs
-from models.evaluation.scores import ErrorRate
 from models.evaluation.token_noise import Rates, noisy_tokens
 from models.refine import RefinerError
 from models.synthetic.sentences import is_held_out

@@ -2,7 +2,8 @@
 
 import torch
 
-from models.evaluation.scores import ErrorRate, bleu
+from models.error_rate import ErrorRate
+from models.evaluation.scores import bleu
 from models.training.expert_loss import ctc, framewise, greedy, padding_mask, steps_needed
 from models.training.feature_clips import IGNORED
 

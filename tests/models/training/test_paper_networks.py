@@ -13,6 +13,7 @@ from transformers import Dinov2Model, LlamaForCausalLM, PreTrainedTokenizerFast
 from models.checkpoint import load
 from models.clock import HEIGHT, WIDTH
 from models.config import EncoderConfig
+from models.error_rate import ErrorRate
 from models.layers.encoder import Encoder
 from models.locate import Locator, LocatorConfig
 from models.paper import PaperConfig
@@ -20,11 +21,11 @@ from models.patches import Patching, colours, cut
 from models.prompts import SPECIAL
 from models.training.corpora.how2sign import How2Sign
 from models.training.corpora.sample import Sample
+from models.training.expert_loss import read
 from models.training.feature_clips import IGNORED, Targets
 from models.training.language_stage import Size
 from models.training.paper_checkpointing import checkpointed
 from models.training.paper_clips import Batches, Reader, cuts
-from models.training.paper_experts import Tally
 from models.training.paper_language import widen
 from models.training.paper_plan import SHARES, Sizes, clock
 from models.training.paper_targets import Lesson, gloss_vocabulary, labels_of, lessons
@@ -159,11 +160,12 @@ def test_a_resumed_run_keeps_its_glosses(tmp_path: Path) -> None:
 def test_unknown_tokens_count_as_missed() -> None:
     said = torch.full((4, 3), -9.0)
     said[[0, 1, 2, 3], [1, 0, 2, 2]] = 0.0
-    tally = Tally()
-    tally.add(said, [1, 2], 2)
-    assert tally.accuracy == 1.0
-    tally.add(said, [1], 4)  # one of three known tokens right, one too many
-    assert tally.accuracy == pytest.approx(1 - 4 / 6) and tally.clips == 2
+    rate, steps = ErrorRate(), torch.tensor([4])
+    read(rate, said[None], steps, [[1, 2]])
+    assert rate.value == 0.0
+    read(rate, said[None], steps, [[1]])  # right, and one too many
+    rate.miss(3)
+    assert (rate.edits, rate.length) == (4, 6) and rate.value == pytest.approx(4 / 6)
 
 
 @pytest.fixture(scope="module")
