@@ -17,6 +17,7 @@ from models.synthetic.signer import Signer
 from models.vocabulary import ROUTES
 
 FIRST_HELD_OUT_SEED = 1_000_000
+HARD = {"close": 0.25, "turned": 0.17}
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,19 @@ def draw_sentence(
 
 def clip(
     seed: int, sentence: Sentence | str | None = None, held_out: bool = False, real: list[Sentence] | None = None,
-    real_share: float = 0.4,
+    real_share: float = 0.4, hard: bool = False,
 ) -> Clip:  # fmt: skip
-    """The clip of a seed. Signers of training have seeds below 1,000,000; from there on they are for evaluation."""
+    """The clip of a seed. Signers of training have seeds below 1,000,000; from there on they are for evaluation.
+
+    `hard` draws more signers close to the camera or turned away than there are: what is rare needs more practice.
+    """
     if held_out != (seed >= FIRST_HELD_OUT_SEED):
         raise ValueError(f"seeds from {FIRST_HELD_OUT_SEED} on are for held-out clips alone, got {seed}, {held_out=}")
     rng = np.random.default_rng(seed)
-    signer = Signer.draw(rng)
+    signer = Signer.draw(rng, **(HARD if hard else {}))
     if isinstance(sentence, str):
         sentence = Sentence(sentence, english_to_glosses(sentence))
-    script = compile_script(sentence or draw_sentence(rng, held_out, real, real_share), rng)
+    script = compile_script(sentence or draw_sentence(rng, held_out, real, real_share), rng, signer.lowest_palm)
     if signer.left_handed:
         script = replace(script, motion=script.motion.mirrored())
     return Clip(signer, script)

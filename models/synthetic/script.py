@@ -6,7 +6,8 @@ Times are modelled on real annotation (NCSLGR: signs of 320 to 560 ms, transitio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ SPELLING_PLACE = (-0.55, -0.02, 0.42)
 REST_FRAMES = (10, 20)
 SINK_FRAMES = 9
 LIPS_SHIFT_FRAMES = 5
+HIGHEST = 0.9  # nobody raises a palm above the forehead to be seen
 QUESTIONS = frozenset({"WHAT", "WHO", "WHERE", "WHEN", "WHY", "HOW", "WHICH", "HOW-MANY"})
 
 
@@ -83,13 +85,17 @@ class _Style:
         }
 
 
-def compile_script(sentence: Sentence, rng: np.random.Generator) -> Script:
-    """Signs a sentence; raises ValueError for a gloss that the lexicon lacks."""
+def compile_script(sentence: Sentence, rng: np.random.Generator, lowest: float = -math.inf) -> Script:
+    """Signs a sentence; raises ValueError for a gloss that the lexicon lacks.
+
+    `lowest` is what the camera still sees of signing space: palms below it are raised (`Signer.lowest_palm`).
+    """
     style, pieces = _Style(rng), []
     at = int(rng.integers(*REST_FRAMES)) + 9
     before: Unit | None = None
     for token in sentence.tokens:
-        for unit, text, route, spoken in _units(token, style, rng):
+        for low, text, route, spoken in _units(token, style, rng):
+            unit = _raised(low, lowest)
             at += _gap(before, unit, route, rng) if before is not None else 0
             pieces.append(_Piece(unit, at, text, route, spoken))
             at += len(unit)
@@ -127,6 +133,13 @@ def _units(token: str, style: _Style, rng: np.random.Generator) -> list[tuple[Un
         drift[0] -= 0.012
         found.append((unit, letter, FINGERSPELLING, token[1:].lower() if index == 0 else ""))
     return found
+
+
+def _raised(unit: Unit, lowest: float) -> Unit:
+    """The unit as made by who knows that the camera sees nothing below `lowest`: as a whole higher, at most to the forehead."""
+    heights = unit.position[:, : 2 if unit.two_handed else 1, 1]
+    lift = min(lowest - float(heights.min()), HIGHEST - float(heights.max()))
+    return replace(unit, position=unit.position + np.array([0, lift, 0], np.float32)) if lift > 0 else unit
 
 
 def _letter(letter: str, style: _Style, place: FloatArray, rng: np.random.Generator) -> Unit:

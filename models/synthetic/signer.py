@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.synthetic.pose import ANATOMY
+
 FloatArray = NDArray[np.floating[Any]]
 
 # sRGB of skin over the human range, light to dark
@@ -22,6 +24,8 @@ _HAIR = np.array(
 )
 FACE_HEIGHT = 0.53
 """Side of the face's box in signing space."""
+NOSE_HEIGHT = ANATOMY["nose"][1]
+PALM_ABOVE_EDGE = 0.17  # of a hand half a unit long most is seen then
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,16 @@ class Signer:
     noise: float
     left_handed: bool
 
+    @property
+    def lowest_palm(self) -> float:
+        """How low, in signing space, a palm is still seen: people who see themselves close to the camera sign above it."""
+        below = (1 - self.centre[1]) * FACE_HEIGHT / self.face_side
+        return NOSE_HEIGHT - below + PALM_ABOVE_EDGE
+
     @staticmethod
-    def draw(rng: np.random.Generator, *, close: float = 0.1) -> Signer:
-        """A signer; `close` is the share of webcam framings, in which little more than head and hands is seen."""
+    def draw(rng: np.random.Generator, *, close: float = 0.1, turned: float = 0.12) -> Signer:
+        """A signer; `close` is the share of webcam framings, in which little more than head and hands is seen; `turned` the
+        standard deviation of the body's turn to a side, in radians."""
         tone = float(rng.uniform(0, len(_SKINS) - 1))
         low = int(tone)
         skin = _SKINS[low] + (tone - low) * (_SKINS[min(low + 1, len(_SKINS) - 1)] - _SKINS[low])
@@ -77,7 +88,7 @@ class Signer:
             shirt=_shirt(rng), stripes=stripes, long_sleeves=bool(rng.random() < 0.5),
             build=float(rng.uniform(0.88, 1.18)), head=(float(rng.uniform(0.93, 1.08)), float(rng.uniform(0.94, 1.07))),
             hand=float(rng.uniform(0.46, 0.55)), thick=float(rng.uniform(0.88, 1.14)), face_side=face_side,
-            centre=_centre(rng, face_side), turn=(float(rng.normal(0, 0.12)), float(rng.normal(0, 0.05))),
+            centre=_centre(rng, face_side), turn=(float(rng.normal(0, turned)), float(rng.normal(0, 0.05))),
             light=_light(rng), gloss=float(rng.uniform(0, 0.12)), background=int(rng.integers(2**31)),
             blur=float(max(0.0, rng.normal(0.35, 0.35))), noise=float(abs(rng.normal(0, 3.0))),
             left_handed=bool(rng.random() < 0.12),

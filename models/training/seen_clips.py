@@ -191,7 +191,7 @@ def draw_here(folder: Path, seed: int, checkpoint: Path, data: Path | None = Non
     """Draws one clip in this process; returns its number of frames."""
     folder.mkdir(parents=True, exist_ok=True)
     real = _real(data) if data is not None else None
-    clip = corpus.clip(seed, held_out=held_out, real=real, real_share=REAL_SHARE)
+    clip = corpus.clip(seed, held_out=held_out, real=real, real_share=REAL_SHARE, hard=not held_out)
     seen = see(clip, _locator(checkpoint))
     save(seen, folder / f"{seed}.npz")
     return len(seen)

@@ -30,7 +30,7 @@ def clip_of(number: int, seed: int) -> tuple[int, Clip]:
     """
     signer = Signer.draw(np.random.default_rng((FIRST_HELD_OUT_SEED, seed, SIGNER, number % SIGNERS)))
     rng = np.random.default_rng((FIRST_HELD_OUT_SEED + seed * SEEDS_A_RUN, number))
-    script = compile_script(from_grammar(rng, held_out=True), rng)
+    script = compile_script(from_grammar(rng, held_out=True), rng, signer.lowest_palm)
     if signer.left_handed:
         script = replace(script, motion=script.motion.mirrored())
     return number % SIGNERS, Clip(signer, script)

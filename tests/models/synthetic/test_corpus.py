@@ -8,8 +8,9 @@ import pytest
 
 from models.synthetic import corpus, lexicon
 from models.synthetic.renderer import Renderer
-from models.synthetic.script import compile_script
+from models.synthetic.script import Script, compile_script
 from models.synthetic.sentences import Sentence, english_to_glosses, from_grammar, is_held_out
+from models.synthetic.signer import Signer
 from models.synthetic.write_clip import synth
 from models.vocabulary import FINGERSPELLING, REST, SIGN
 
@@ -79,6 +80,23 @@ def test_a_script_tells_what_is_shown_when() -> None:
     starts = [span.start_ms for span in (*script.glosses, *script.letters)]
     assert starts == sorted(starts)
     assert len(script.phonemes) >= 5
+
+
+def test_who_sits_close_to_the_camera_signs_where_it_sees() -> None:
+    signer = Signer.draw(np.random.default_rng(4), close=1.0)
+    sentence = Sentence("My name is Bo.", ("MY", "NAME", "#BO"))
+    usual = compile_script(sentence, np.random.default_rng(2))
+    raised = compile_script(sentence, np.random.default_rng(2), signer.lowest_palm)
+    assert _share_seen(signer, raised) > 0.9 > 0.5 > _share_seen(signer, usual)
+    assert raised.motion.position[..., 1].max() < 1.0
+    far = compile_script(sentence, np.random.default_rng(2), Signer.draw(np.random.default_rng(5), close=0).lowest_palm)
+    assert np.array_equal(far.motion.position, usual.motion.position)
+
+
+def _share_seen(signer: Signer, script: Script) -> float:
+    """Share of signing frames whose right hand is in the picture."""
+    renderer, signing = Renderer(signer), np.flatnonzero(script.routes != REST)
+    return float(np.mean([renderer.boxes(script.motion, int(t))["right_hand"] is not None for t in signing]))
 
 
 def test_an_unknown_gloss_is_named() -> None:
