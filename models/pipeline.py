@@ -20,7 +20,8 @@ from torch import Tensor
 from models.backends import Backend
 from models.clock import CHUNK_FRAMES
 from models.ctc import PrefixBeam
-from models.hypothesis import Caption, Decoded, Hypothesis, Recall, StreamOptions, Update, milliseconds, tokens_of
+from models.decoded import symbols_of
+from models.hypothesis import Caption, Hypothesis, Recall, StreamOptions, Update, milliseconds, tokens_of
 from models.layout import MANUAL, STEP
 from models.locate import BoxSmoother
 from models.recall import Numbers
@@ -258,7 +259,7 @@ class Translator:
         assert slot.beam is not None
         assert slot.segmenter.start is not None
         best = slot.beam.best()
-        symbols = [Decoded(self.joint.decode([e.token])[0], e.start, e.end, e.peak) for e in best.emissions]
+        symbols = symbols_of(best, self.joint)
         origin_ms = milliseconds(slot.segmenter.start)
         tokens = tokens_of(symbols, origin_ms)
         stable = len(tokens_of(symbols[: best.stable], origin_ms))

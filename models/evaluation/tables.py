@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.ctc import PrefixBeam
+from models.decoded import reading_of
 from models.error_rate import ErrorRate
 from models.evaluation.scores import bleu
 from models.fusion import FusionOutput
-from models.hypothesis import Decoded, Hypothesis, milliseconds, tokens_of
 from models.speech import Speaker
 from models.training import feature_sets
 from models.training.feature_clips import Batch
@@ -48,7 +47,7 @@ class Judged:
 def judged(network: Network, source: Source, joint: Vocabulary, speaker: Speaker) -> Judged:
     """Reads every clip of the store once."""
     glosses, letters = ErrorRate(), ErrorRate()
-    hypotheses = [hypothesis_of(*said, joint) for said in spoken(network, source)]
+    hypotheses = [reading_of(*said, joint) for said in spoken(network, source)]
     for hypothesis, truth in zip(hypotheses, source.store.tokens, strict=True):
         symbols = joint.decode(truth)
         found = [token.text for token in hypothesis.tokens if token.kind == "sign"]
@@ -73,19 +72,6 @@ def spoken(network: Network, source: Source) -> Iterator[tuple[NDArray[np.float3
         for row, steps in enumerate(batch.lengths.tolist()):
             found[next(clips)] = (said.log_probs[row, :steps].cpu().numpy(), said.alpha[row, :steps].cpu().numpy())
     return (found[clip] for clip in range(len(order)))
-
-
-def hypothesis_of(log_probs: NDArray[np.float32], alpha: NDArray[np.float32], joint: Vocabulary) -> Hypothesis:
-    """One whole segment's reading."""
-    beam = PrefixBeam()
-    beam.advance(log_probs)
-    best = beam.best()
-    symbols = [Decoded(joint.decode([e.token])[0], e.start, e.end, e.peak) for e in best.emissions]
-    tokens = tokens_of(symbols, 0)
-    return Hypothesis(
-        tokens, len(tokens), 0, milliseconds(len(log_probs)), float(alpha.mean()), (1.0, 0.0, 0.0), best.posterior,
-        best.margin, 1.0,
-    )  # fmt: skip
 
 
 def paired(sentences: dict[str, list[str]], english: Sequence[str]) -> dict[str, tuple[float, float, float]]:

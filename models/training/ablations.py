@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from models.config import FusionConfig
-from models.experts import Expert
 from models.fusion import Fusion, FusionInput, FusionOutput
-from models.routing import Router
 from models.streaming import Window
 from models.training.expert_loss import padding_mask
 from models.training.feature_clips import Batch
+from models.training.hearing import Experts
 from models.vocabulary import FINGERSPELLING, REST, SIGN
 
 
@@ -51,7 +50,7 @@ VARIANTS = (
 class Ablated(nn.Module):
     """Router, three experts and a fusion as one module of which only what a variant trains has gradients."""
 
-    def __init__(self, variant: Variant, experts: tuple[Router, Expert, Expert, Expert], config: FusionConfig) -> None:
+    def __init__(self, variant: Variant, experts: Experts, config: FusionConfig) -> None:
         super().__init__()
         self.variant, self.fusion = variant, Fusion(config)
         if variant.without == "transformer":
@@ -60,10 +59,13 @@ class Ablated(nn.Module):
         for expert in experts:
             expert.requires_grad_(variant.tunes_experts and expert is not self.router)
 
+    def _experts(self) -> Experts:
+        return Experts(self.router, self.sign, self.fingerspelling, self.lips)
+
     def train(self, mode: bool = True) -> Ablated:
         """What is not trained stays as it is used: without dropout."""
         super().train(mode)
-        for expert in (self.router, self.sign, self.fingerspelling, self.lips):
+        for expert in self._experts():
             expert.train(mode and self.variant.tunes_experts and expert is not self.router)
         return self
 
@@ -71,18 +73,9 @@ class Ablated(nn.Module):
         """Whole clips; routes drawn at temperature `tau`, or those taken live where it is None."""
         mask = padding_mask(batch.lengths, batch.manual.shape[1])
         with torch.set_grad_enabled(self.variant.tunes_experts and torch.is_grad_enabled()):
-            heard = self._hear(batch, mask, window, tau)
+            heard = self._experts().hear(batch.features, mask, window, tau)
         said: FusionOutput = self.fusion(self._silenced(heard), mask, window)
         return said
-
-    def _hear(self, batch: Batch, mask: Tensor, window: Window | None, tau: float | None) -> FusionInput:
-        logits = self.router(batch.manual, mask, window)
-        routes = self.router.route(logits) if tau is None else self.router.route(logits, tau, training=True)
-        sign, spelled = self.sign(batch.manual, mask, window), self.fingerspelling(batch.manual, mask, window)
-        lips = self.lips(batch.mouth, mask, window)
-        return FusionInput(
-            sign.hidden, sign.log_probs, spelled.hidden, spelled.log_probs, lips.hidden, lips.log_probs, routes
-        )
 
     def _silenced(self, heard: FusionInput) -> FusionInput:
         silent = self.variant.without

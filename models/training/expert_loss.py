@@ -9,8 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.error_rate import ErrorRate
-from models.training.feature_clips import IGNORED
+from models.fusion import FusionOutput
+from models.training.feature_clips import IGNORED, Batch
 from models.vocabulary import BLANK
+
+FRAMEWISE = 0.5  # in fusion's loss
 
 
 def steps_needed(target: list[int]) -> int:
@@ -37,6 +40,14 @@ def framewise(log_probs: Tensor, frames: Tensor, *, blank_weight: float = 0.3) -
     weight = torch.ones(log_probs.shape[-1], device=log_probs.device)
     weight[BLANK] = blank_weight
     return functional.nll_loss(log_probs.flatten(0, 1), frames.flatten(), weight, ignore_index=IGNORED)
+
+
+def fusion_loss(said: FusionOutput, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    """CTC and FRAMEWISE of the framewise loss, and what is logged: both, and the mean of alpha."""
+    symbols, frames = ctc(said.log_probs, batch.lengths, batch.targets), framewise(said.log_probs, batch.frames)
+    alpha = said.alpha[padding_mask(batch.lengths, said.alpha.shape[1])].mean()
+    figures = {"ctc": symbols, "framewise": frames, "alpha": alpha}
+    return symbols + FRAMEWISE * frames, {name: value.detach() for name, value in figures.items()}
 
 
 def padding_mask(lengths: Tensor, steps: int) -> Tensor:

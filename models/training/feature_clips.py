@@ -81,6 +81,11 @@ class Batch:
     frames: Tensor
     """Framewise symbol ids, `IGNORED` where not trained."""
 
+    @property
+    def features(self) -> tuple[Tensor, Tensor, Tensor]:
+        """As the experts for signs, letters and lips take them."""
+        return self.manual, self.manual, self.mouth
+
 
 @dataclass(frozen=True)
 class FeatureStore:

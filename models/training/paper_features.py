@@ -20,10 +20,11 @@ from torch.nn.utils.rnn import pad_sequence
 from models.checkpoint import load
 from models.training.corpora.sample import Split
 from models.training.expert_loss import padding_mask
+from models.training.hearing import EXPERTS
 from models.training.loop import device_of
 from models.training.paper_clips import Batches, SeenClip, ahead
 from models.training.paper_experts import MEASURED
-from models.training.paper_plan import EXPERTS, Plan
+from models.training.paper_plan import Plan
 from models.training.paper_targets import Lesson
 from models.training.paper_vision import Vision
 
@@ -41,6 +42,10 @@ class FeatureBatch:
     routes: Tensor
     lengths: Tensor
     targets: list[list[int]]
+
+    @property
+    def features(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.sign, self.fingerspelling, self.lips
 
     @property
     def mask(self) -> Tensor:

@@ -7,59 +7,28 @@ letters, with routes drawn by Gumbel-Softmax (Jang et al., arXiv 1611.01144) in 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.checkpoint import load, save
+from models.checkpoint import save
 from models.error_rate import ErrorRate
-from models.experts import Expert
-from models.fusion import Fusion, FusionInput, FusionOutput
+from models.fusion import Fusion, FusionOutput
 from models.routing import Router
 from models.streaming import Window
 from models.training.expert_loss import ctc, read
 from models.training.feature_clips import IGNORED
-from models.training.fusion_stage import TAU_FIRST, TAU_LAST
+from models.training.hearing import Experts, temperature
 from models.training.loop import Run, Schedule, learn, moved
 from models.training.paper_checkpointing import checkpointed
 from models.training.paper_features import FeatureBatch, FeatureFiles, batch_of, endless
-from models.training.paper_plan import EXPERTS, Plan
+from models.training.paper_plan import Plan
 from models.training.paper_ranks import SharedRun, together
 from models.training.paper_targets import Lesson
 
 LEARNING_RATE = 5e-4
 SAVED_EVERY_S = 300.0
-
-
-@dataclass(frozen=True)
-class Heard:
-    """Router and experts, frozen: what fusion listens to."""
-
-    router: Router
-    sign: Expert
-    fingerspelling: Expert
-    lips: Expert
-
-    @staticmethod
-    def load(folder: Path, device: torch.device) -> Heard:
-        experts = [load(Expert, folder, name).requires_grad_(False).to(device) for name in EXPERTS]
-        return Heard(load(Router, folder, "router").requires_grad_(False).to(device), *experts)
-
-    @torch.no_grad()
-    def __call__(self, batch: FeatureBatch, window: Window | None = None, tau: float | None = None) -> FusionInput:
-        """What the experts say; routes as they are taken live, or sampled at temperature `tau`."""
-        mask = batch.mask
-        logits = self.router(batch.sign, mask, window)
-        routes = self.router.route(logits) if tau is None else self.router.route(logits, tau, training=True)
-        sign = self.sign(batch.sign, mask, window)
-        spelled = self.fingerspelling(batch.fingerspelling, mask, window)
-        lips = self.lips(batch.lips, mask, window)
-        return FusionInput(
-            sign.hidden, sign.log_probs, spelled.hidden, spelled.log_probs, lips.hidden, lips.log_probs, routes
-        )
 
 
 def train_router(plan: Plan) -> dict[str, float]:
@@ -105,7 +74,7 @@ def _saved_router(plan: Plan, router: Router, files: FeatureFiles) -> dict[str, 
 
 def train_fusion(plan: Plan) -> dict[str, float]:
     """Fusion into `plan.out`; token accuracy on unseen clips of fusion, and of the routed experts that it started from."""
-    files, heard = FeatureFiles(plan.runs / "features"), Heard.load(plan.out, plan.ranks.device)
+    files, experts = FeatureFiles(plan.runs / "features"), Experts.load(plan.out, plan.ranks.device).frozen()
     taught = [lesson for lesson in _kept(plan, files) if lesson.target("fusion", plan.targets)]
     if not taught:
         raise ValueError("no training clip has a gloss of glosses.txt or a letter: give the run corpora that have them")
@@ -115,9 +84,8 @@ def train_fusion(plan: Plan) -> dict[str, float]:
 
     def loss(module: nn.Module, batch: FeatureBatch) -> tuple[Tensor, dict[str, Tensor | float]]:
         batch, window = moved(batch, plan.ranks.device), Window.draw(rng)
-        done = min(1.0, run.spent_s / 60 / minutes)
-        tau = None if rng.random() < 0.5 else TAU_FIRST + done * (TAU_LAST - TAU_FIRST)
-        said: FusionOutput = module(heard(batch, window, tau), batch.mask, window)
+        tau = temperature(rng, run.spent_s / 60 / minutes)
+        said: FusionOutput = module(experts.hear(batch.features, batch.mask, window, tau), batch.mask, window)
         return ctc(said.log_probs, batch.lengths, batch.targets), {"alpha": said.alpha[batch.mask].mean().detach()}
 
     def keep(run: Run) -> None:
@@ -131,8 +99,8 @@ def train_fusion(plan: Plan) -> dict[str, float]:
     unseen = [lesson for lesson in files.kept(plan.lessons.get("val", ())) if lesson.target("fusion", plan.targets)]
     start = Fusion(best.config).eval().to(plan.ranks.device)
     return plan.ranks.told(lambda: {
-        "token_accuracy": _accuracy(plan, best, heard, files, unseen),
-        "experts_accuracy": _accuracy(plan, start, heard, files, unseen), "unseen_clips": float(len(unseen)),
+        "token_accuracy": _accuracy(plan, best, experts, files, unseen),
+        "experts_accuracy": _accuracy(plan, start, experts, files, unseen), "unseen_clips": float(len(unseen)),
     } if unseen else {"unseen_clips": 0.0})  # fmt: skip
 
 
@@ -144,12 +112,12 @@ def _kept_fusion(plan: Plan, module: nn.Module) -> Fusion:
 
 
 @torch.inference_mode()
-def _accuracy(plan: Plan, fusion: Fusion, heard: Heard, files: FeatureFiles, lessons: list[Lesson]) -> float:
+def _accuracy(plan: Plan, fusion: Fusion, experts: Experts, files: FeatureFiles, lessons: list[Lesson]) -> float:
     rate = ErrorRate()
     for lesson in lessons:
         target = lesson.target("fusion", plan.targets)
         batch = moved(batch_of([files.read(lesson)], [target], IGNORED), plan.ranks.device)
-        read(rate, fusion(heard(batch)).log_probs, batch.lengths, batch.targets)
+        read(rate, fusion(experts.hear(batch.features, batch.mask)).log_probs, batch.lengths, batch.targets)
         rate.miss(len(lesson.symbols("fusion")) - len(target))
     return 1 - rate.value
 

@@ -23,7 +23,6 @@ SHARES = {
 }  # fmt: skip
 """The stages in the paper's order, each with its share of the whole time: three experts apart, then fusion with the
 experts frozen, then the language model's adapter."""
-EXPERTS = ("sign", "fingerspelling", "lips")
 LEAST_ACCURACY = 0.30
 """Token accuracy of the sign expert on unseen clips under which fusion is not begun: it could only learn noise."""
 

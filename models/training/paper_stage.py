@@ -26,9 +26,10 @@ from models.locate import Locator
 from models.training import paper_experts, paper_features, paper_fusion, paper_language
 from models.training.corpora.catalogue import opened
 from models.training.corpora.sample import SPLITS, Corpus, Reading, Sample, Split, resplit
+from models.training.hearing import EXPERTS
 from models.training.loop import best_device
 from models.training.paper_clips import Batches, Reader
-from models.training.paper_plan import EXPERTS, LEAST_ACCURACY, SHARES, Origins, Plan, Sizes
+from models.training.paper_plan import LEAST_ACCURACY, SHARES, Origins, Plan, Sizes
 from models.training.paper_ranks import Ranks
 from models.training.paper_targets import Lesson, gloss_vocabulary, labels_of, lessons
 from models.training.paper_translate import PaperTranslator

@@ -14,16 +14,16 @@ import torch
 
 from models.bundle import language
 from models.checkpoint import CheckpointError, load
-from models.ctc import PrefixBeam
+from models.decoded import reading_of
 from models.fusion import Fusion
-from models.hypothesis import Caption, Decoded, Hypothesis, Token, milliseconds, tokens_of
+from models.hypothesis import Caption, Hypothesis, Token
 from models.prompts import Request
 from models.speech import Speaker
 from models.training.feature_clips import IGNORED
+from models.training.hearing import Experts
 from models.training.loop import moved
 from models.training.paper_clips import SeenClip
 from models.training.paper_features import Eyes, batch_of
-from models.training.paper_fusion import Heard
 from models.training.paper_language import ADAPTER
 from models.vocabulary import Vocabulary, joint
 
@@ -33,7 +33,7 @@ class PaperTranslator:
     """Eyes, experts, fusion and language model of one folder."""
 
     eyes: Eyes
-    heard: Heard
+    experts: Experts
     fusion: Fusion
     symbols: Vocabulary
     speaker: Speaker
@@ -53,7 +53,12 @@ class PaperTranslator:
         if (folder / "llm" / "config.json").is_file():
             refiner = language(folder, str(device), ADAPTER, "4bit" if device.type == "cuda" else "fp32")
         return PaperTranslator(
-            Eyes(folder, device), Heard.load(folder, device), fusion, joint(glosses), Speaker(refiner, None), device
+            Eyes(folder, device),
+            Experts.load(folder, device).frozen(),
+            fusion,
+            joint(glosses),
+            Speaker(refiner, None),
+            device,
         )
 
     @torch.inference_mode()
@@ -61,16 +66,13 @@ class PaperTranslator:
         """The best reading of a clip, taken as one segment."""
         seen = self.eyes.see(clip)
         row = (seen["sign"], seen.get("fingerspelling", seen["sign"]), seen["lips"], torch.full((len(clip),), IGNORED))
-        experts = self.heard(moved(batch_of([row], [[]], IGNORED), self.device))
-        fused = self.fusion(experts)
-        beam = PrefixBeam()
-        beam.advance(fused.log_probs[0].cpu().numpy())
-        best = beam.best()
-        decoded = [Decoded(self.symbols.decode([e.token])[0], e.start, e.end, e.peak) for e in best.emissions]
-        shares = [float(share) for share in experts.routes[0].mean(0)]
-        return Hypothesis(
-            tokens_of(decoded, 0), 0, 0, milliseconds(len(clip)), float(fused.alpha.mean()),
-            (shares[0], shares[1], shares[2]), best.posterior, best.margin, float(clip.hands.mean()),
+        batch = moved(batch_of([row], [[]], IGNORED), self.device)
+        heard = self.experts.hear(batch.features, batch.mask)
+        fused = self.fusion(heard)
+        sign, spelled, rest = heard.routes[0].mean(0).tolist()
+        return reading_of(
+            fused.log_probs[0].cpu().numpy(), fused.alpha[0].cpu().numpy(), self.symbols,
+            route=(sign, spelled, rest), locator=float(clip.hands.mean()),
         )  # fmt: skip
 
     def write(self, tokens: Sequence[str]) -> str:

@@ -18,19 +18,16 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from models.checkpoint import load
 from models.config import FusionConfig
 from models.evaluation.tables import Judged, judged, paired
-from models.experts import Expert
-from models.routing import Router
 from models.speech import Speaker
 from models.streaming import Window
 from models.training import feature_sets, shared_backbone
 from models.training.ablations import VARIANTS, Ablated, Variant
-from models.training.expert_loss import ctc, framewise, padding_mask
+from models.training.expert_loss import fusion_loss
 from models.training.feature_clips import Batch, FeatureStore, Targets
 from models.training.feature_sets import Source, Takes
-from models.training.fusion_stage import FRAMEWISE, TAU_FIRST, TAU_LAST
+from models.training.hearing import EXPERTS, Experts, temperature
 from models.training.loop import RUNS, Run, Schedule, best_device, learn
 
 TABLES = RUNS / "tables"
@@ -102,11 +99,9 @@ def train(
 
 def tuned(variant: Variant, setting: Setting) -> Ablated:
     """The variant's networks after training, the experts' own weights as the checkpoint has them to begin with."""
-    router = load(Router, setting.checkpoint, "router")
-    sign, spelled, lips = (load(Expert, setting.checkpoint, name) for name in ("sign", "fingerspelling", "lips"))
     config = FusionConfig(sign_vocabulary=setting.targets.glosses.size, mode=variant.mode, dropout=0.15)
     torch.manual_seed(setting.seed)
-    module = Ablated(variant, (router, sign, spelled, lips), config)
+    module = Ablated(variant, Experts.load(setting.checkpoint), config)
     return setting.trained(variant.name, module, variant.learning_rate, lambda run: _loss(run, setting))
 
 
@@ -114,21 +109,15 @@ def _loss(run: Run, setting: Setting) -> Loss:
     rng = random.Random(setting.seed + run.steps)
 
     def loss(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        done = min(1.0, run.spent_s / 60 / setting.minutes)
-        tau = None if rng.random() < 0.5 else TAU_FIRST + done * (TAU_LAST - TAU_FIRST)
-        said = module(batch, Window.draw(rng), tau)
-        symbols, frames = ctc(said.log_probs, batch.lengths, batch.targets), framewise(said.log_probs, batch.frames)
-        alpha = said.alpha[padding_mask(batch.lengths, batch.manual.shape[1])].mean()
-        figures = {"ctc": symbols, "framewise": frames, "alpha": alpha}
-        return symbols + FRAMEWISE * frames, {name: value.detach() for name, value in figures.items()}
+        tau = temperature(rng, run.spent_s / 60 / setting.minutes)
+        return fusion_loss(module(batch, Window.draw(rng), tau), batch)
 
     return loss
 
 
 def _refuse_others(setting: Setting) -> None:
     """ValueError where runs/tables holds judgements of other experts, minutes or seeds: one table compares like with like."""
-    names = ("router", "sign", "fingerspelling", "lips")
-    weights = b"".join((setting.checkpoint / f"{name}.safetensors").read_bytes() for name in names)
+    weights = b"".join((setting.checkpoint / f"{name}.safetensors").read_bytes() for name in ("router", *EXPERTS))
     mine = {"experts": hashlib.sha256(weights).hexdigest()[:12], "minutes": setting.minutes, "seed": setting.seed}
     path = TABLES / "setting.json"
     if not path.is_file():

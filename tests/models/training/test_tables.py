@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from models.checkpoint import load
 from models.config import FusionConfig
-from models.experts import Expert
 from models.layout import MANUAL, MOUTH
-from models.routing import Router
 from models.training import feature_sets, tables_stage
 from models.training.ablations import VARIANTS, Ablated
 from models.training.feature_clips import Batch, FeatureClip, FeatureStore, Targets
 from models.training.feature_sets import Source
+from models.training.hearing import Experts
 
 BUNDLED = Path(__file__).parents[3] / "models" / "checkpoints" / "compact"
 STEPS = 40
@@ -45,10 +43,9 @@ def clips(targets: Targets, count: int) -> FeatureStore:
 
 def ablated(name: str, targets: Targets) -> Ablated:
     (variant,) = (one for one in VARIANTS if one.name == name)
-    experts = (load(Expert, BUNDLED, part) for part in ("sign", "fingerspelling", "lips"))
     config = FusionConfig(sign_vocabulary=targets.glosses.size, mode=variant.mode)
     torch.manual_seed(0)
-    made = Ablated(variant, (load(Router, BUNDLED, "router"), *experts), config)  # type: ignore[arg-type]
+    made = Ablated(variant, Experts.load(BUNDLED), config)
     torch.nn.init.normal_(made.fusion.head.weight, std=0.05)
     return made
 
