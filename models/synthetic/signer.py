@@ -65,9 +65,9 @@ class Signer:
         return NOSE_HEIGHT - below + PALM_ABOVE_EDGE
 
     @staticmethod
-    def draw(rng: np.random.Generator, *, close: float = 0.1, turned: float = 0.12) -> Signer:
+    def draw(rng: np.random.Generator, *, close: float = 0.1, turned: float = 0.12, left: float = 0.12) -> Signer:
         """A signer; `close` is the share of webcam framings, in which little more than head and hands is seen; `turned` the
-        standard deviation of the body's turn to a side, in radians."""
+        standard deviation of the body's turn to a side, in radians; `left` the share of the left-handed."""
         tone = float(rng.uniform(0, len(_SKINS) - 1))
         low = int(tone)
         skin = _SKINS[low] + (tone - low) * (_SKINS[min(low + 1, len(_SKINS) - 1)] - _SKINS[low])
@@ -91,7 +91,7 @@ class Signer:
             centre=_centre(rng, face_side), turn=(float(rng.normal(0, turned)), float(rng.normal(0, 0.05))),
             light=_light(rng), gloss=float(rng.uniform(0, 0.12)), background=int(rng.integers(2**31)),
             blur=float(max(0.0, rng.normal(0.35, 0.35))), noise=float(abs(rng.normal(0, 3.0))),
-            left_handed=bool(rng.random() < 0.12),
+            left_handed=bool(rng.random() < left),
         )  # fmt: skip
 
 
