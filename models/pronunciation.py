@@ -29,6 +29,7 @@ _SPELLING = {
 }  # fmt: skip
 _LONGEST = max(map(len, _SPELLING))
 _LONG_VOWEL = {"a": "EY", "e": "IY", "i": "AY", "o": "OW", "u": "UW"}
+_WORD = re.compile(r"[A-Za-z0-9'\u2019]+")
 _MAGIC_E = re.compile(r"([aeiou])([bcdfgklmnpstvz])e$")
 
 
@@ -56,6 +57,12 @@ def pronounce(word: str) -> tuple[str, ...]:
         return tuple(LETTER_NAMES[plain.upper()].split())
     parts = re.findall(r"[a-z]+|[0-9]", plain.replace("'", ""))
     return tuple(phone for part in parts for phone in _part(part))
+
+
+def phonemes_of(english: str) -> tuple[str, ...]:
+    """Phonemes of all words of a sentence, one after the other; empty where it has none."""
+    words = (word for word in _WORD.findall(english) if word.strip("'\u2019"))
+    return tuple(phoneme for word in words for phoneme in pronounce(word))
 
 
 def _plain(word: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from models.clock import FRAME_RATE_HZ
-from models.pronunciation import pronounce
+from models.pronunciation import phonemes_of
 from models.synthetic.sentences import english_to_glosses
 from models.training.gloss_corpora import clean_english
 from models.training.label_answers import AnswerError
@@ -27,7 +26,6 @@ from models.training.label_endpoint import PROMPT, Endpoint, EndpointGlosser, Pr
 from models.training.label_files import claim, names_in
 from models.training.labels import Glosser, Label, LabelError, checked
 
-_WORD = re.compile(r"[A-Za-z0-9']+")
 By = Literal["rules", "lexicon"]
 
 
@@ -62,13 +60,11 @@ def samples(data: Path) -> Iterator[Sample]:
 def label(sample: Sample, glosser: Glosser) -> Label:
     """All targets of a sample; raises LabelError when they cannot be learned."""
     english = clean_english(sample.english)
-    words = [word for word in _WORD.findall(english) if word.strip("'")]
-    phonemes = tuple(phoneme for word in words for phoneme in pronounce(word))
     try:
         tokens = tuple(glosser(english))
     except AnswerError as error:
         raise AnswerError(f"{sample.name}: {error}") from error
-    return checked(Label(sample.name, english, tokens, phonemes), sample.steps)
+    return checked(Label(sample.name, english, tokens, phonemes_of(english)), sample.steps)
 
 
 def corpus_samples(named: Iterable[str]) -> list[Sample]:

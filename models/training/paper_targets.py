@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from models.clock import FRAME_RATE_HZ
 from models.paper import GLOSSES
-from models.pronunciation import pronounce
+from models.pronunciation import phonemes_of
 from models.training.audit.trust import labels_for_training
 from models.training.corpora.sample import Corpus, Sample
 from models.training.feature_clips import IGNORED, Targets
@@ -26,7 +26,6 @@ from models.training.gloss_corpora import clean_english
 from models.training.label_rules import glosses
 from models.vocabulary import FINGERSPELLING, REST, SIGN, Vocabulary
 
-_WORD = re.compile(r"[A-Za-z0-9']+")
 LEAST_SAMPLES = 1000  # of a corpus from which on a gloss must come twice to be learned
 
 
@@ -103,8 +102,7 @@ def _lesson(corpus: Corpus, sample: Sample, labels: Mapping[str, tuple[str, ...]
         tokens = (f"#{sample.letters}",)
     else:
         tokens = labels.get(sample.name) or glosses(english)
-    words = [word for word in _WORD.findall(english) if word.strip("'")]
-    return Lesson(sample, corpus.name, tokens, tuple(one for word in words for one in pronounce(word)), english)
+    return Lesson(sample, corpus.name, tokens, phonemes_of(english), english)
 
 
 def labels_of(path: Path) -> dict[str, tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.pronunciation import pronounce
+from models.pronunciation import phonemes_of, pronounce
 from models.vocabulary import PHONEMES
 
 
@@ -44,3 +44,8 @@ def test_any_word_gives_arpabet(word: str) -> None:
 def test_a_word_without_letters_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match="letters or digits"):
         pronounce(word)
+
+
+def test_a_sentence_is_its_words() -> None:
+    assert phonemes_of("It\u2019s 'blue', again!") == ("IH", "T", "S", "B", "L", "UW", "AH", "G", "EH", "N")
+    assert phonemes_of("' - ...") == ()
