@@ -276,6 +276,6 @@ def collapse(symbols: Sequence[int]) -> list[int]:
     ]
 
 
-def best_path(log_probs: NDArray[np.floating]) -> list[int]:
-    """The quick reading, without a search: the likeliest symbol of each step (steps, symbols), collapsed."""
-    return collapse([int(symbol) for symbol in log_probs.argmax(axis=-1)])
+def best_path(probabilities: NDArray[np.floating]) -> list[int]:
+    """The quick reading, without a search: the likeliest symbol of each step (steps, symbols), collapsed; of logs or not."""
+    return collapse([int(symbol) for symbol in probabilities.argmax(axis=-1)])

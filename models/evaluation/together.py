@@ -7,7 +7,6 @@ speeds with them, so it is told apart.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.backends import Backend
 from models.clock import CHUNK_FRAMES
+from models.ctc import best_path
 from models.eight_bits import Subject
 from models.error_rate import edit_distance
 from models.evaluation.networks import Networks
@@ -23,7 +23,6 @@ from models.evaluation.pictures import Frame
 from models.evaluation.ways import WAYS, missing
 from models.layout import MANUAL
 from models.sight import PictureNetworks, Sight
-from models.vocabulary import BLANK
 
 REFERENCE = "torch_fp32"
 MIXES: dict[str, tuple[str, str, str]] = {
@@ -70,11 +69,6 @@ def _features(sight: Sight, chunk: Sequence[Frame], everyone: NDArray[np.bool_])
 def compared(answer: NDArray[np.float32], truth: NDArray[np.float32]) -> Mapping[str, float | int]:
     """Of posteriors (steps, V): half the sum of differences (0 equal, 1 wholly other), the mean of all steps; and the edits
     from one best path's tokens to the other's."""
-    found, right = tokens(answer), tokens(truth)
+    found, right = best_path(answer), best_path(truth)
     apart = float(np.abs(answer - truth).sum(-1).mean()) / 2
     return {"probabilities_apart": apart, "tokens_changed": edit_distance(found, right), "tokens": len(right)}
-
-
-def tokens(probabilities: NDArray[np.float32]) -> list[int]:
-    """The best path without repetitions and blanks."""
-    return [int(token) for token, _ in groupby(probabilities.argmax(-1)) if token != BLANK]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.ctc import collapse
 from models.error_rate import ErrorRate
 from models.fusion import FusionOutput
 from models.training.feature_clips import IGNORED, Batch
@@ -57,8 +58,7 @@ def padding_mask(lengths: Tensor, steps: int) -> Tensor:
 
 def greedy(log_probs: Tensor, length: int) -> list[int]:
     """Best path of one row (T, V), repeats and blanks removed."""
-    best = log_probs[:length].argmax(-1).tolist()
-    return [s for i, s in enumerate(best) if s != BLANK and (i == 0 or s != best[i - 1])]
+    return collapse(log_probs[:length].argmax(-1).tolist())
 
 
 def read(rate: ErrorRate, log_probs: Tensor, lengths: Tensor, targets: Sequence[list[int]]) -> None:
