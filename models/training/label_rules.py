@@ -43,14 +43,6 @@ _LETTERS_OF_ACRONYM = re.compile(r"(?<![A-Za-z])(?:[A-Z]\.){2,}")
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is moved: times to the start of their clause, question words to its end (off: signers do both)."""
-
-    time_first: bool = True
-    wh_last: bool = False
-
-
-@dataclass(frozen=True)
 class Table:
     """The words of label_rules.toml, all in lower case, and their glosses."""
 
@@ -91,11 +83,11 @@ class Clause:
         return self.words[index].lower() if 0 <= index < len(self.words) else ""
 
 
-def glosses(english: str, order: Order = Order()) -> tuple[str, ...]:
+def glosses(english: str) -> tuple[str, ...]:
     """Pseudo-glosses of a sentence: "My name is Maria." -> MY NAME #MARIA."""
     tokens: list[str] = []
     for clause in _clauses(english):
-        tokens += _ordered(list(_signs(clause)), order)
+        tokens += _times_first(list(_signs(clause)))
     return tuple(tokens)
 
 
@@ -135,57 +127,56 @@ def _expanded(word: str) -> list[str]:
     return [word]
 
 
-def _signs(clause: Clause) -> Iterator[tuple[str, str]]:
-    """(gloss, kind) of a clause in the order of the English; kind is "time", "wh" or ""."""
+def _signs(clause: Clause) -> Iterator[tuple[str, bool]]:
+    """(gloss, whether it is a time) of a clause in the order of the English."""
     index = 0
     while index < len(clause.words):
-        gloss, kind, length = _phrase(clause, index) or (*_word(clause, index), 1)
+        gloss, is_time, length = _phrase(clause, index) or (_word(clause, index), False, 1)
         if gloss:
-            yield gloss, kind
+            yield gloss, is_time
         index += length
 
 
-def _phrase(clause: Clause, index: int) -> tuple[str, str, int] | None:
+def _phrase(clause: Clause, index: int) -> tuple[str, bool, int] | None:
     table = Table.load()
     for length in range(LONGEST_PHRASE, 0, -1):
         words = [clause.lower(place) for place in range(index, index + length)]
         if not all(words):
             continue
-        for text in {" ".join(words), " ".join([base(words[0]), *words[1:]])}:
+        for text in (" ".join(words), " ".join([base(words[0]), *words[1:]])):
             if text == "used to" and clause.lower(index - 1) in BE:
                 continue
             if text in table.times:
-                return table.times[text], "time", length
+                return table.times[text], True, length
             if length > 1 and text in table.phrases:
-                return table.phrases[text], "", length
+                return table.phrases[text], False, length
     if clause.lower(index) == "going" and clause.lower(index + 1) == "to":
         return _going_to(clause, index)
     return None
 
 
-def _going_to(clause: Clause, index: int) -> tuple[str, str, int]:
+def _going_to(clause: Clause, index: int) -> tuple[str, bool, int]:
     """ "going to buy" is WILL, "going to the shop" and "going to Boston" are GO."""
     goal = clause.words[index + 2] if index + 2 < len(clause.words) else ""
     place = not goal or goal.lower() in POINTING or goal[0].isupper()
-    return ("GO" if place else "WILL"), "", 2
+    return ("GO" if place else "WILL"), False, 2
 
 
-def _word(clause: Clause, index: int) -> tuple[str, str]:
-    """The gloss of one word, "" when it is not signed, and its kind."""
+def _word(clause: Clause, index: int) -> str:
+    """The gloss of one word, "" when it is not signed."""
     table, word, lower = Table.load(), clause.words[index], clause.lower(index)
     capital = word[0].isupper() and (index > 0 or lower not in ("may", "march"))
     if lower in table.spelled and (capital or lower == "tv"):
-        return f"#{table.spelled[lower]}", ""
+        return f"#{table.spelled[lower]}"
     if _is_silent(clause, index):
-        return "", ""
+        return ""
     if _is_name(clause, index):
-        return "#" + spelling(_ACRONYMS.sub(r"\1", word)), ""
+        return "#" + spelling(_ACRONYMS.sub(r"\1", word))
     if lower == "left" and clause.lower(index - 1) in POINTING | {"to", "on", "from"}:
-        return "LEFT", ""
+        return "LEFT"
     if word[0].isdigit():
-        return _number(lower), ""
-    gloss = table.words.get(lower) or base(lower).upper()
-    return gloss, "wh" if lower in WH and clause.question else ""
+        return _number(lower)
+    return table.words.get(lower) or base(lower).upper()
 
 
 def _number(lower: str) -> str:
@@ -286,12 +277,6 @@ def _of_gerund(word: str) -> str:
     return next((verb for verb in verbs if simplemma.is_known(verb, lang="en")), word)
 
 
-def _ordered(signs: list[tuple[str, str]], order: Order) -> list[str]:
-    times = [gloss for gloss, kind in signs if kind == "time" and order.time_first]
-    asks = [gloss for gloss, kind in signs if kind == "wh" and order.wh_last]
-    rest = [
-        gloss
-        for gloss, kind in signs
-        if not (kind == "time" and order.time_first) and not (kind == "wh" and order.wh_last)
-    ]
-    return [*times, *rest, *asks]
+def _times_first(signs: list[tuple[str, bool]]) -> list[str]:
+    """Times come first in their clause; question words stay where the English has them, since signers put them anywhere."""
+    return [gloss for gloss, _ in sorted(signs, key=lambda sign: not sign[1])]
