@@ -5,12 +5,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from app.protocol import CaptionEvent
 
 ResponseFormat = Literal["json", "verbose_json", "text", "srt", "vtt"]
-RESPONSE_FORMATS: tuple[ResponseFormat, ...] = get_args(ResponseFormat)
 CONTENT_TYPES: dict[ResponseFormat, str] = {
     "json": "application/json",
     "verbose_json": "application/json",

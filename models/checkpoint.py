@@ -57,11 +57,6 @@ def load(cls: type[M], folder: Path, name: str) -> M:
     return module.eval()
 
 
-def read_config(cls: type[nn.Module], folder: Path, name: str) -> Any:
-    """Only the config of a saved module."""
-    return _read_config(cls, _paths(folder, name)[1])
-
-
 def _paths(folder: Path, name: str) -> tuple[Path, Path]:
     return folder / f"{name}.safetensors", folder / f"{name}.json"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -210,22 +210,9 @@ class Calibrator:
             ) from error
         return Calibrator(models[0], models[1], held.get("measured", {}))
 
-    @staticmethod
-    def uncalibrated() -> Calibrator:
-        """Before anything was fitted: the posterior of the tokens, and nothing else, decides."""
-        word = _only([item.name for item in fields(WordFeatures)], {"posterior": 4.0, "log_prob": 0.3})
-        caption = _only([item.name for item in fields(CaptionFeatures)], {"token_mean": 4.0, "log_prob_mean": 0.5})
-        return Calibrator(word, caption)
-
 
 def _tupled(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _only(names: list[str], weights: Mapping[str, float]) -> Logistic:
-    count = len(names)
-    mean = tuple(0.5 if name in ("posterior", "token_mean") else 0.0 for name in names)
-    return Logistic(tuple(names), mean, (1.0,) * count, tuple(weights.get(name, 0.0) for name in names), 0.0)
 
 
 def expected_calibration_error(confidence: Sequence[float], right: Sequence[int], bins: int = 10) -> float:

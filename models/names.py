@@ -61,8 +61,6 @@ CLEAR = 0.6
 """An unknown word is written as a word ("Marla") when the mean of its letters' posteriors is at least this, else as
 letters ("MARLA")."""
 
-Confusion = Mapping[str, Mapping[str, float]]
-
 
 @dataclass(frozen=True)
 class Verified:
@@ -141,20 +139,10 @@ def default_confusion() -> dict[str, dict[str, float]]:
     return table
 
 
-def learned_confusion(counts: Mapping[str, Mapping[str, int]], prior: float = 20.0) -> dict[str, dict[str, float]]:
-    """K from `counts[seen][spelled]` of wrong letters on held-out data, smoothed by the default with weight `prior`."""
-    table = default_confusion()
-    for seen, row in table.items():
-        counted = {spelled: counts.get(seen, {}).get(spelled, 0) for spelled in row}
-        total = sum(counted.values()) + prior
-        table[seen] = {spelled: (counted[spelled] + prior * share) / total for spelled, share in row.items()}
-    return table
+_CONFUSION = default_confusion()
 
 
-_DEFAULT = default_confusion()
-
-
-def log_likelihood(seen: str, posteriors: Sequence[float], word: str, confusion: Confusion = _DEFAULT) -> float:
+def log_likelihood(seen: str, posteriors: Sequence[float], word: str) -> float:
     """log P(seen | word spelled) by the best alignment; both in capitals; time O(len(seen) x len(word))."""
     sure = [min(MOST, max(LEAST, p)) for p in posteriors]
     row = [0.0]
@@ -163,7 +151,7 @@ def log_likelihood(seen: str, posteriors: Sequence[float], word: str, confusion:
     for letter, p in zip(seen, sure, strict=True):
         new = [row[0] + math.log(INSERTED * (1 - p))]
         for place, spelled in enumerate(word):
-            same = math.log(p) if spelled == letter else math.log((1 - p) * confusion[letter][spelled])
+            same = math.log(p) if spelled == letter else math.log((1 - p) * _CONFUSION[letter][spelled])
             new.append(
                 max(row[place] + same, row[place + 1] + math.log(INSERTED * (1 - p)), new[-1] + _missed(word, place))
             )
@@ -181,7 +169,6 @@ def verify(
     posteriors: Sequence[float],
     vocabulary: Sequence[str] = (),
     names: NameList | None = None,
-    confusion: Confusion = _DEFAULT,
 ) -> Verified:
     """The word that `letters` (capitals and digits, each with its posterior) spell.
 
@@ -193,7 +180,7 @@ def verify(
     names = default_names() if names is None else names
     if not letters:
         return Verified("", 0.0, False)
-    scores = _scores(letters, posteriors, vocabulary, names, confusion)
+    scores = _scores(letters, posteriors, vocabulary, names)
     total = math.log(sum(math.exp(score) for score, _, _ in scores.values()))
     best = max(scores, key=lambda word: scores[word][0])
     score, text, wins = scores[best]
@@ -205,19 +192,19 @@ def verify(
 
 
 def _scores(
-    letters: str, posteriors: Sequence[float], vocabulary: Sequence[str], names: NameList, confusion: Confusion
+    letters: str, posteriors: Sequence[float], vocabulary: Sequence[str], names: NameList
 ) -> dict[str, tuple[float, str, float]]:
     """Candidates by their letters: (log prior + log likelihood, text, posterior from which it wins)."""
     candidates = {key: _listed(key, names) for key in names.near(letters)}
     listed = {key: text for text in vocabulary if (key := spelling(text))}
     candidates |= {key: (math.log(VOCABULARY_PRIOR), text, VOCABULARY_WINS) for key, text in listed.items()}
     scores = {
-        key: (prior + _likelihood(letters, posteriors, key, confusion), text, wins)
+        key: (prior + _likelihood(letters, posteriors, key), text, wins)
         for key, (prior, text, wins) in candidates.items()
     }
     if letters not in scores:
         unknown = math.log(UNKNOWN_PRIOR) + len(letters) * math.log(UNKNOWN_LETTER)
-        scores[letters] = (unknown + log_likelihood(letters, posteriors, letters, confusion), "", 1.0)
+        scores[letters] = (unknown + log_likelihood(letters, posteriors, letters), "", 1.0)
     return scores
 
 
@@ -228,11 +215,11 @@ def _listed(key: str, names: NameList) -> tuple[float, str, float]:
     return math.log(COMMON_PRIOR), key.lower(), COMMON_WINS
 
 
-def _likelihood(seen: str, posteriors: Sequence[float], word: str, confusion: Confusion) -> float:
-    whole = log_likelihood(seen, posteriors, word, confusion)
+def _likelihood(seen: str, posteriors: Sequence[float], word: str) -> float:
+    whole = log_likelihood(seen, posteriors, word)
     if len(word) <= SHORTENED:
         return whole
-    return max(whole, log_likelihood(seen, posteriors, word[:SHORTENED], confusion))
+    return max(whole, log_likelihood(seen, posteriors, word[:SHORTENED]))
 
 
 def _as_seen(letters: str, text: str, posteriors: Sequence[float], share: float) -> Verified:

@@ -9,7 +9,7 @@ for ViT-B). A block takes the residual stream and what is to be added to it, so 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -136,10 +136,6 @@ class VisionTransformer:
             added = linear(widen(normed, layer), layer.narrow, layer.narrow_bias)
         token = _last(stream, added, self.layers[-1], self.config.heads, self.config.eps)
         return layer_norm(token, token.shape[-1:], self.norm, self.norm_bias, self.config.eps)
-
-    def with_way(self, **changes: Any) -> VisionTransformer:
-        """The same weights, computed another way."""
-        return VisionTransformer(self.config, self._named(), replace(self.way, **changes))
 
     def to(self, dtype: torch.dtype) -> VisionTransformer:
         """A copy with weights of another type, where these are."""

@@ -120,14 +120,9 @@ def teacher_tracks(file: Path) -> dict[str, FaceTrack]:
         return {name: FaceTrack(kept[name], kept[f"{name}.face"]) for name in kept.files if not name.endswith(".face")}
 
 
-def mouth_box(frames: Frames) -> tuple[float, float, float]:
-    """The clip's one mouth box `(centre_x/width, centre_y/height, side/height)`: the median of `mouth_track`."""
-    x, y, side = np.median(mouth_track(frames), axis=0)
-    return float(x), float(y), float(side)
-
-
 def mouth_track(frames: Frames, smooth_frames: int = 9) -> Floats:
-    """Mouth boxes, float32 (frames, 3), of a close, frontal, speaking face (frames, height, width, 3).
+    """Mouth boxes `(centre_x/width, centre_y/height, side/height)`, float32 (frames, 3), of a close, frontal, speaking face
+    (frames, height, width, 3).
 
     Lips are redder than skin (log R/G) and move; the strongest place of both near the face's axis is the mouth.
     Each frame's lip pixels around it give that frame's centre, smoothed over time; the side is one for the clip.

@@ -1,13 +1,10 @@
 """What is never trained on, split by signer or video: a signer's frames are near-duplicates, so never at random."""
 
-from collections.abc import Iterable
-
 TRAINING_SOURCES = ("davidlee", "massey5", "t32rahman", "zarakiliz")
 PERMISSIVE_SOURCES = ("davidlee", "t32rahman")
 """Those whose terms allow any use: public domain as stated by its author, and MIT; so are the digits (Apache-2.0)."""
 HELD_OUT_SOURCES = frozenset({"mariia"})
 HELD_OUT_VIDEOS = ("_4PBd_wiX_A", "_2u0MkRqpjA")
-HELD_OUT_GRID_CLIPS = 90
 
 
 def letter_sources(*, permissive_only: bool) -> tuple[str, ...]:
@@ -18,9 +15,3 @@ def letter_sources(*, permissive_only: bool) -> tuple[str, ...]:
 def is_held_out_video(name: str) -> bool:
     """Whether a How2Sign clip belongs to a video kept for evaluation."""
     return name.startswith(HELD_OUT_VIDEOS)
-
-
-def split_grid(names: Iterable[str]) -> tuple[list[str], list[str]]:
-    """(training, held out) GRID clips: the last ones by name are held out."""
-    ordered = sorted(names)
-    return ordered[:-HELD_OUT_GRID_CLIPS], ordered[-HELD_OUT_GRID_CLIPS:]

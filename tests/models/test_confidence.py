@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,13 +70,6 @@ def test_a_missing_feature_is_named() -> None:
     model = fit([{"x": 0.0}, {"x": 1.0}], [0, 1])
     with pytest.raises(ValueError, match="expected the feature 'x'"):
         model.probability({"y": 1.0})
-
-
-def test_uncalibrated_confidence_follows_the_posterior() -> None:
-    calibrator = Calibrator.uncalibrated()
-    sure = word_features(HYPOTHESIS, REFINED, WORDS[0], {})
-    assert calibrator.word_right(sure) > calibrator.word_right(replace(sure, posterior=0.2))
-    assert 0 < calibrator.caption_right(caption_features(HYPOTHESIS, REFINED, {})) < 1
 
 
 def test_the_figures_of_known_cases() -> None:

@@ -8,15 +8,11 @@ from torch import Tensor
 from transformers import Dinov2Config, Dinov2Model, ViTConfig, ViTModel
 
 from models.patches import DEVIATION, MEAN, Patching, colours, cut
-from models.vit import VisionConfig, VisionTransformer, attend_split
+from models.vit import VisionConfig, VisionTransformer, Way, attend_split
 from models.vit_weights import plain_name
 
 SIZES = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 3, "hidden_dropout_prob": 0.0}
-WAYS = [
-    {"attention": attention, "gelu": gelu, "compiled": False}
-    for attention in ("whole", "split")
-    for gelu in ("exact", "epilogue")
-]
+WAYS = (Way("whole", "exact"), Way("whole", "epilogue"), Way("split", "exact"), Way("split", "epilogue"))
 
 
 def _dinov2() -> Any:
@@ -48,9 +44,10 @@ def _whole_frames(count: int, px: int) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("make", [_dinov2, _vit])
 @torch.no_grad()
-def test_it_equals_transformers(make: Any, way: dict[str, Any]) -> None:
+def test_it_equals_transformers(make: Any, way: Way) -> None:
     model = make()
-    fast = VisionTransformer.of(model).with_way(**way)
+    fast = VisionTransformer.of(model)
+    fast.way = way
     frames, boxes = _whole_frames(5, fast.config.picture_px)
     pictures = ((frames / 255 - torch.tensor(MEAN)) / torch.tensor(DEVIATION)).permute(0, 3, 1, 2)
     expected = model(pixel_values=pictures).last_hidden_state[:, 0]

@@ -17,7 +17,6 @@ from models.training.grid import (
     GridClip,
     PhonemeSpan,
     grid_clips,
-    mouth_box,
     mouth_track,
     phoneme_spans,
     read_frames,
@@ -87,7 +86,7 @@ def test_a_file_that_is_no_video_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("centre", [(70, 50), (88, 60), (100, 76)])
 def test_the_mouth_of_a_drawn_face_is_found(centre: tuple[int, int]) -> None:
-    x, y, side = mouth_box(drawn_face(centre))
+    x, y, side = np.median(mouth_track(drawn_face(centre)), axis=0)
     assert x == pytest.approx(centre[0] / 176, abs=0.03)
     assert y == pytest.approx(centre[1] / 112, abs=0.04)
     assert 0.25 < side < 0.5
@@ -102,7 +101,7 @@ def test_the_track_follows_a_head_that_moves() -> None:
 
 def test_a_clip_without_a_face_is_said() -> None:
     with pytest.raises(ValueError, match="almost no skin"):
-        mouth_box(np.zeros((10, 112, 176, 3), np.uint8))
+        mouth_track(np.zeros((10, 112, 176, 3), np.uint8))
 
 
 # --- the teacher's boxes ----------------------------------------------------------------------------------------

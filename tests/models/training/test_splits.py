@@ -10,10 +10,3 @@ def test_held_out_signers_are_in_no_training_source() -> None:
 def test_held_out_videos_are_known_by_their_start() -> None:
     assert splits.is_held_out_video("_4PBd_wiX_A_3-5-rgb_front.mp4")
     assert not splits.is_held_out_video("_0-JkwZ9o4Q_10-5-rgb_front.mp4")
-
-
-def test_last_grid_clips_are_held_out() -> None:
-    names = [f"clip{number:03d}" for number in range(200)]
-    training, held_out = splits.split_grid(reversed(names))
-    assert (len(training), len(held_out)) == (110, 90)
-    assert max(training) < min(held_out)
