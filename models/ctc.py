@@ -1,5 +1,9 @@
 """CTC prefix beam search that can pause between chunks (Graves 2006; Hannun et al., arXiv 1408.2873).
 
+A sign that is held or repeats its movement makes networks waver between likenesses, and each change of mind would be another
+sign in the text. So a sign that begins costs something (a word insertion penalty, as in speech recognition: Young et al.,
+The HTK Book): it must be worth more than its cost, over all its steps, than not saying it.
+
 Beside the probability of each prefix, summed over all its alignments, the search carries the best single alignment,
 from which come the times and posteriors of tokens. What all surviving prefixes share is stable: no later input can
 change it.
@@ -34,7 +38,7 @@ class BeamHypothesis:
     emissions: tuple[Emission, ...]
     posterior: float  # among the surviving prefixes, 0..1
     margin: float  # posterior less that of the next prefix; 1 where there is none
-    log_probability: float  # of the prefix given all steps so far
+    log_probability: float  # of the prefix given all steps so far, less what its signs cost
     stable: int  # leading tokens that all survivors share
 
     @property
@@ -102,15 +106,21 @@ _Key = tuple[_Prefix | None, int]
 
 @dataclass
 class PrefixBeam:
-    """The search over one segment: `advance` as log posteriors come, read `best` at any time."""
+    """The search over one segment: `advance` as log posteriors come, read `best` at any time.
+
+    `signs`: the symbols 1 to `signs` are signs, each of which costs `config.sign_cost`.
+    """
 
     config: BeamConfig = field(default_factory=BeamConfig)
+    signs: int = 0
     steps: int = 0  # taken so far
     _beams: list[_Beam] = field(init=False, repr=False)
     _log_total: float = field(init=False, default=0.0, repr=False)
+    _worth: float = field(init=False, repr=False)  # what a sign's cost leaves of a probability
 
     def __post_init__(self) -> None:
         """Start from the empty prefix."""
+        self._worth = math.exp(-self.config.sign_cost)
         self.reset()
 
     def reset(self) -> None:
@@ -120,7 +130,7 @@ class PrefixBeam:
 
     def copy(self) -> "PrefixBeam":
         """An independent search at the same point."""
-        twin = PrefixBeam(self.config)
+        twin = PrefixBeam(self.config, self.signs)
         twin.steps, twin._log_total = self.steps, self._log_total
         twin._beams = list(self._beams)  # beams are replaced, never changed
         return twin
@@ -154,15 +164,18 @@ class PrefixBeam:
             for beam, share, after in zip(self._beams[:most], shares, shares[1:], strict=False)
         ]
 
-    def _likely(self, row: NDArray[np.float64]) -> list[tuple[int, float]]:
-        """The symbols worth trying with their probabilities; blank is always among them, and first."""
+    def _likely(self, row: NDArray[np.float64]) -> list[tuple[int, float, float]]:
+        """The symbols worth trying with their probabilities, going on and beginning; blank is always among them, and first."""
         count = min(self.config.symbols, len(row))
         top = np.argpartition(row, len(row) - count)[len(row) - count :]
-        worth = [(int(symbol), float(row[symbol])) for symbol in top if symbol != BLANK]
-        least = self.config.floor
-        return [(BLANK, float(row[BLANK])), *((symbol, chance) for symbol, chance in worth if chance > least)]
+        blank, least = float(row[BLANK]), self.config.floor
+        worth = [(int(symbol), float(row[symbol])) for symbol in top if symbol != BLANK and row[symbol] > least]
+        return [(BLANK, blank, blank), *((symbol, chance, chance * self._left(symbol)) for symbol, chance in worth)]
 
-    def _step(self, symbols: list[tuple[int, float]]) -> None:
+    def _left(self, symbol: int) -> float:
+        return self._worth if symbol <= self.signs else 1.0
+
+    def _step(self, symbols: list[tuple[int, float, float]]) -> None:
         found: dict[_Key, _Candidate] = {}
         for beam in self._beams:
             _extend(found, beam, symbols)
@@ -171,7 +184,7 @@ class PrefixBeam:
         total = sum(candidate.blank + candidate.token for _, candidate in best)
         assert total > 0, symbols
         self._log_total += math.log(total)
-        chances = dict(symbols)
+        chances = {symbol: chance for symbol, chance, _ in symbols}
         self._beams = [self._survivor(key, candidate, total, chances.get(key[1], 0.0)) for key, candidate in best]
 
     def _survivor(self, key: _Key, candidate: _Candidate, total: float, chance: float) -> _Beam:
@@ -210,13 +223,13 @@ class PrefixBeam:
         return shared.depth
 
 
-def _extend(found: dict[_Key, _Candidate], beam: _Beam, symbols: Sequence[tuple[int, float]]) -> None:
+def _extend(found: dict[_Key, _Candidate], beam: _Beam, symbols: Sequence[tuple[int, float, float]]) -> None:
     """Add to `found` what becomes of one prefix under each symbol."""
     prefix, last = beam.prefix, beam.prefix.token
     both = beam.blank + beam.token
     from_blank = beam.best_blank >= beam.best_token
     best, track = (beam.best_blank, beam.blank_track) if from_blank else (beam.best_token, beam.token_track)
-    for symbol, chance in symbols:
+    for symbol, chance, begun in symbols:
         if symbol == BLANK:
             same = _candidate(found, (prefix.parent, last))
             same.blank += both * chance
@@ -227,12 +240,12 @@ def _extend(found: dict[_Key, _Candidate], beam: _Beam, symbols: Sequence[tuple[
             _better(same, beam.best_token * chance, beam.token_track, True)
             if beam.blank > 0:
                 doubled = _candidate(found, (prefix, symbol))
-                doubled.token += beam.blank * chance
-                _better(doubled, beam.best_blank * chance, beam.blank_track, False)
+                doubled.token += beam.blank * begun
+                _better(doubled, beam.best_blank * begun, beam.blank_track, False)
         else:
             longer = _candidate(found, (prefix, symbol))
-            longer.token += both * chance
-            _better(longer, best * chance, track, False)
+            longer.token += both * begun
+            _better(longer, best * begun, track, False)
 
 
 def _candidate(found: dict[_Key, _Candidate], key: _Key) -> _Candidate:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from models.ctc import BeamHypothesis, PrefixBeam
 from models.hypothesis import Decoded, Hypothesis, milliseconds, tokens_of
-from models.vocabulary import Vocabulary
+from models.vocabulary import Vocabulary, signs_of
 
 
 def symbols_of(best: BeamHypothesis, joint: Vocabulary) -> list[Decoded]:
@@ -20,7 +20,7 @@ def reading_of(
     route: tuple[float, float, float] = (1.0, 0.0, 0.0), locator: float = 1.0,
 ) -> Hypothesis:  # fmt: skip
     """A clip of log posteriors (T, V) and alpha (T,), read at once as one segment; `route` and `locator` as in Hypothesis."""
-    beam = PrefixBeam()
+    beam = PrefixBeam(signs=signs_of(joint))
     beam.advance(log_probs)
     best = beam.best()
     tokens = tokens_of(symbols_of(best, joint), 0)

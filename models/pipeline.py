@@ -29,7 +29,7 @@ from models.segments import Segmenter
 from models.sight import Chunks, Seen, Sight, Tracked
 from models.speech import Speaker
 from models.temporal import Temporal
-from models.vocabulary import REST, Vocabulary
+from models.vocabulary import REST, Vocabulary, signs_of
 
 Mask = NDArray[np.bool_]
 
@@ -60,7 +60,7 @@ class Translator:
 
     def __init__(self, sight: Sight, temporal: Temporal, joint: Vocabulary, speaker: Speaker) -> None:
         self.sight, self.temporal, self.joint, self.speaker = sight, temporal, joint, speaker
-        self.slots, self.lanes = sight.slots, sight.lanes
+        self.slots, self.lanes, self.signs = sight.slots, sight.lanes, signs_of(joint)
         self._open: list[Slot | None] = [None] * self.slots
         self.timings_ms: dict[str, float] = {}
         """How long each stage of the last step took."""
@@ -184,7 +184,7 @@ class Translator:
             slot.routes = _routes(routes[row], frozen=seen.frozen[row])
             if slot.segmenter.begins(slot.routes):
                 onset.append(row)
-                slot.beam, slot.alpha_sum, slot.seen, slot.steps = PrefixBeam(), 0.0, 0, 0
+                slot.beam, slot.alpha_sum, slot.seen, slot.steps = PrefixBeam(signs=self.signs), 0.0, 0, 0
                 slot.since = slot.segmenter.start or 0
                 updates[row].append(self._update(row, "started"))
         if onset:
@@ -206,7 +206,7 @@ class Translator:
         slot, features = self._slot(recall.slot), torch.from_numpy(recall.features)
         assert len(features) >= numbers.chunks or not numbers.segmenter.running, (len(features), numbers)
         slot.segmenter, slot.since, slot.seen = numbers.segmenter, numbers.since, numbers.seen
-        slot.beam = PrefixBeam() if numbers.segmenter.running else None
+        slot.beam = PrefixBeam(signs=self.signs) if numbers.segmenter.running else None
         if len(features):
             slot.previous = (features[-1, :, :MANUAL].clone(), features[-1, :, MANUAL:].clone())
         slot.tracked = Tracked(numbers.smoother, numbers.previous)

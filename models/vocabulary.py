@@ -81,3 +81,8 @@ def joint(glosses: Vocabulary | Sequence[str]) -> Vocabulary:
     """The vocabulary of the fusion: all glosses, then every letter and digit as "#A" .. "#9"."""
     tokens = glosses.tokens if isinstance(glosses, Vocabulary) else tuple(glosses)
     return Vocabulary(tokens + tuple(SPELLED + letter for letter in LETTERS))
+
+
+def signs_of(both: Vocabulary) -> int:
+    """How many tokens of a `joint` vocabulary are glosses: the ids from 1 to this."""
+    return len(both.tokens) - len(LETTERS)

@@ -106,6 +106,38 @@ def test_copies_go_their_own_ways() -> None:
     assert twin.steps == 35
 
 
+def wavering(held: float, likeness: float) -> NDArray[np.float64]:
+    """A network that takes eight steps of sign 1 for sign 2 for a moment in the middle; sign 3 is a letter's place."""
+    rows = np.full((8, 4), 0.02)
+    rows[:, 1] = held
+    rows[3] = (0.02, 1 - likeness, likeness, 0.02)
+    return np.log(rows / rows.sum(1, keepdims=True))
+
+
+def test_a_moment_of_doubt_is_no_sign() -> None:
+    doubt = wavering(0.9, 0.8)
+    free, dear = PrefixBeam(BeamConfig(sign_cost=0.0), signs=2), PrefixBeam(BeamConfig(sign_cost=4.0), signs=2)
+    free.advance(doubt)
+    dear.advance(doubt)
+    assert free.best().tokens == [1, 2, 1]
+    assert dear.best().tokens == [1]
+    letters = PrefixBeam(BeamConfig(sign_cost=4.0), signs=0)
+    letters.advance(doubt)
+    assert letters.best().tokens == free.best().tokens
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sign_costs_each_time_it_begins(seed: int) -> None:
+    log_probs = drawn(np.random.default_rng(seed), steps=6, symbols=4)
+    truth = brute_force(log_probs)
+    beam = PrefixBeam(BeamConfig(width=10_000, symbols=10_000, floor=0.0, sign_cost=1.5), signs=2)
+    beam.advance(log_probs)
+    for hypothesis in beam.hypotheses():
+        costs = 1.5 * sum(token <= 2 for token in hypothesis.tokens)
+        worth = math.log(truth[tuple(hypothesis.tokens)]) - costs
+        assert hypothesis.log_probability == pytest.approx(worth, rel=1e-9)
+
+
 def test_reset_forgets() -> None:
     beam = PrefixBeam()
     beam.advance(drawn(np.random.default_rng(0), 30, 9, 3))
