@@ -70,7 +70,9 @@ def train(
         print(only, measured(run.average), flush=True)
 
     stream = feature_sets.batches(source, shares, seed=seed + run.steps, takes=Takes())
-    schedule = Schedule(minutes, learning_rate, warmup_minutes=min(0.5, minutes / 15), average_decay=0.996, half=False)
+    schedule = Schedule(
+        minutes, learning_rate, warmup_minutes=min(0.5, minutes / 15), average_decay=0.996, half=False, half_on_cpu=True
+    )
     best = learn(run, schedule, stream, loss, watch=watch)
     assert isinstance(best, Expert)
     save(best, config, out, only)

@@ -61,7 +61,9 @@ def train(
     signed = (list(range(len(drawn))), 1 - REAL_SHARE - QUIET_SHARE)
     shares = [signed, (words[:-HELD_OUT_WORDS], REAL_SHARE), (quiet, QUIET_SHARE)]
     stream = feature_sets.batches(source, shares, seed=seed + run.steps, takes=Takes())
-    schedule = Schedule(minutes, learning_rate, warmup_minutes=min(0.5, minutes / 15), average_decay=0.995, half=False)
+    schedule = Schedule(
+        minutes, learning_rate, warmup_minutes=min(0.5, minutes / 15), average_decay=0.995, half=False, half_on_cpu=True
+    )
     best = learn(run, schedule, stream, loss)
     assert isinstance(best, Router)
     save(best, config, out, "router")
