@@ -89,7 +89,7 @@ def _eyes(plan: Plan, name: str) -> Vision:
     config = plan.sizes.seeing(name)
     if plan.origins is None:
         return Vision(config)
-    return pretrained(config, plan.origins.vit if name == "lips" else plan.origins.dinov2)
+    return pretrained(config, plan.origins.of(config.kind))
 
 
 def _keep(plan: Plan, module: nn.Module, name: str) -> None:

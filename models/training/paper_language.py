@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from models.prompts import SPECIAL
-from models.quantised import loading
+from models.quantised import Precision, loading
 from models.training.language_pool import Batch
 from models.training.language_stage import Size, batches, count_lexemes, loss_of, train_tokenizer
 from models.training.language_stage import save as save_llama
@@ -58,7 +58,7 @@ def train(plan: Plan) -> dict[str, float]:
         plan.ranks.say("language: no English sentence among these corpora; captions stay drafts")
         return {"pairs": 0.0}
     base = plan.out / "llm"
-    if plan.ranks.first and not (base / "words.json").is_file():
+    if plan.ranks.first and not _base(plan).is_file():
         prepare(plan, base, pairs, proper)
     plan.ranks.wait()
     tokenizer = cast(PreTrainedTokenizerFast, AutoTokenizer.from_pretrained(base))
@@ -84,19 +84,42 @@ def prepare(plan: Plan, base: Path, pairs: Sequence[Pair], proper: frozenset[str
         tiny = LlamaForCausalLM(Size(width=32, inner=64, layers=2, heads=2).config(tokenizer))
         save_llama(tiny, tokenizer, lexemes, base)
         return
-    name = plan.origins.language
+    tokenizer, model = opened(plan.origins.language, dtype=torch.bfloat16)
+    widen(model, tokenizer)
+    model.save_pretrained(base)
+    tokenizer.save_pretrained(base)
+    lexemes.save(base / "words.json")
+
+
+def check(plan: Plan) -> None:
+    """ValueError with one sentence where the base cannot be held in its precision, or cannot be had: its files are fetched
+    and looked at, and no weight is read."""
+    if plan.origins is None or not any(one.english for one in plan.lessons.get("train", ())):
+        return
+    loading(_precision(plan), str(plan.ranks.device))
+    if not _base(plan).is_file():
+        opened(plan.origins.language, device_map="meta")
+
+
+def opened(name: str, **how: Any) -> tuple[PreTrainedTokenizerFast, Any]:
+    """Tokenizer and model by name or folder, the model loaded as `how` says; ValueError where they cannot be had."""
     try:
         tokenizer = cast(PreTrainedTokenizerFast, AutoTokenizer.from_pretrained(name))
-        model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.bfloat16)
+        return tokenizer, AutoModelForCausalLM.from_pretrained(name, **how)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"expected a language model at {name!r}, but transformers cannot load it: ask for access to it and fetch it "
             f"with `hf download {name}`, or name a folder that holds it"
         ) from error
-    widen(model, tokenizer)
-    model.save_pretrained(base)
-    tokenizer.save_pretrained(base)
-    lexemes.save(base / "words.json")
+
+
+def _base(plan: Plan) -> Path:
+    """The last file that `prepare` writes."""
+    return plan.out / "llm" / "words.json"
+
+
+def _precision(plan: Plan) -> Precision:
+    return "4bit" if plan.ranks.device.type == "cuda" else "fp32"
 
 
 def widen(model: Any, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -126,7 +149,7 @@ def adapted(base: Path, plan: Plan) -> Any:
 
     device = plan.ranks.device
     graphics = device.type == "cuda"
-    model = AutoModelForCausalLM.from_pretrained(base, **loading("4bit" if graphics else "fp32", str(device)))
+    model = AutoModelForCausalLM.from_pretrained(base, **loading(_precision(plan), str(device)))
     if graphics:
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
         model.enable_input_require_grads()

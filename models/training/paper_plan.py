@@ -35,6 +35,10 @@ class Origins:
     vit: str = "google/vit-base-patch16-224-in21k"
     language: str = "meta-llama/Llama-2-7b-hf"
 
+    def of(self, kind: str) -> str:
+        """Of eyes of a kind: "dinov2" or "vit"."""
+        return {"dinov2": self.dinov2, "vit": self.vit}[kind]
+
 
 @dataclass(frozen=True)
 class Sizes:

@@ -33,6 +33,7 @@ from models.training.paper_plan import LEAST_ACCURACY, SHARES, Origins, Plan, Si
 from models.training.paper_ranks import Ranks
 from models.training.paper_targets import Lesson, gloss_vocabulary, labels_of, lessons
 from models.training.paper_translate import PaperTranslator
+from models.training.paper_vision import pretrained
 
 LOCATOR = Path(__file__).parents[1] / "checkpoints" / "compact"
 DRY_SAMPLES = 4  # of each corpus and split
@@ -106,8 +107,12 @@ def _by_split(corpus: Corpus, reading: Reading, wanted: Wanted, ranks: Ranks) ->
 
 
 def scheduled(plan: Plan) -> Figures:
-    """All stages in their order; what was measured is kept in `out`/paper.json after each."""
+    """All stages in their order; what was measured is kept in `out`/paper.json after each.
+
+    Raises ValueError with one sentence for a model that a stage to come begins with and that cannot be had.
+    """
     record = Record.read(plan.out / "paper.json")
+    plan.ranks.told(lambda: check_origins(plan, record))
     stages: dict[str, Callable[[], Mapping[str, float]]] = {
         **{name: partial(paper_experts.train, plan, name) for name in EXPERTS},
         "features": partial(_encoded, plan, record),
@@ -118,7 +123,7 @@ def scheduled(plan: Plan) -> Figures:
     for number, name in enumerate(SHARES, start=1):
         if name == "features":
             check_experts(plan, record)
-        if record.minutes.get(name, 0.0) >= plan.minutes_of(name):
+        if record.has(plan, name):
             plan.ranks.say(f"{name} ({number} of {len(SHARES)}) is done: {record.done[name]}")
             continue
         plan.log(name, f"{name} ({number} of {len(SHARES)}) begins", 0.0)
@@ -152,6 +157,10 @@ class Record:
                 f"expected the record of a run in {path}, but got {error!r}: remove it to measure anew"
             ) from error
 
+    def has(self, plan: Plan, stage: str) -> bool:
+        """Whether the stage had its time."""
+        return self.minutes.get(stage, 0.0) >= plan.minutes_of(stage)
+
     def write(self) -> None:
         held = {"features_s": self.features_s, "minutes": self.minutes, "done": self.done}
         beside = self.path.with_suffix(".part")
@@ -170,6 +179,17 @@ def _forget_features(plan: Plan, record: Record) -> None:
 def _encoded(plan: Plan, record: Record) -> Mapping[str, float]:
     record.features_s, figures = paper_features.encode(plan, record.features_s)
     return figures
+
+
+def check_origins(plan: Plan, record: Record) -> None:
+    """Opens every model that a stage to come begins with, so that one that is missing is told now and not hours later."""
+    if plan.origins is None:
+        return
+    eyes = {plan.sizes.seeing(name).kind: name for name in EXPERTS if not record.has(plan, name)}
+    for kind, name in eyes.items():
+        pretrained(plan.sizes.seeing(name), plan.origins.of(kind))
+    if not record.has(plan, "language"):
+        paper_language.check(plan)
 
 
 def check_experts(plan: Plan, record: Record) -> None:

@@ -47,6 +47,10 @@ class SeeingConfig(Config):
         return len(self.crops) * self.sizes.dim
 
 
+class OtherModel(ValueError):
+    """A model that can be loaded and is not the one that is needed."""
+
+
 class Vision(nn.Module):
     """Frames (N, height, width, 3) uint8, boxes (N, 4, 4), seen (N, 4) -> features (N, crops * dim); 0 where unseen."""
 
@@ -96,14 +100,18 @@ def frugal(model: Any) -> None:
 
 
 def pretrained(config: SeeingConfig, name: str) -> Vision:
-    """A `Vision` with the weights of a model by name or folder; ValueError with one sentence where they cannot be had."""
-    from transformers import Dinov2Model, ViTModel
+    """A `Vision` with the weights of a model by name or folder; ValueError with one sentence where they cannot be had, or are
+    of another kind or size."""
+    from transformers import AutoConfig, Dinov2Model, ViTModel
 
     try:
+        _check(config, name, AutoConfig.from_pretrained(name))
         if config.kind == "dinov2":
             model: Any = Dinov2Model.from_pretrained(name)
         else:
             model = ViTModel.from_pretrained(name, add_pooling_layer=False)
+    except OtherModel:
+        raise
     except (OSError, ValueError) as error:
         raise ValueError(
             f"expected a {config.kind} model at {name!r}, but transformers cannot load it: fetch it with "
@@ -115,6 +123,17 @@ def pretrained(config: SeeingConfig, name: str) -> Vision:
     vision = Vision(config)
     vision.model.load_state_dict(weights)
     return vision
+
+
+def _check(config: SeeingConfig, name: str, found: Any) -> None:
+    """OtherModel for weights that do not fit; transformers would leave networks of another kind at random without a word."""
+    sizes = config.sizes
+    wanted = {"model_type": config.kind, "hidden_size": sizes.dim, "num_hidden_layers": sizes.layers,
+              "patch_size": sizes.patch_px}  # fmt: skip
+    other = {key: value for key in wanted if (value := getattr(found, key, None)) != wanted[key]}
+    if other:
+        told = ", ".join(f"{key} {value} instead of {wanted[key]}" for key, value in other.items())
+        raise OtherModel(f"the model at {name!r} has {told}: name a {config.kind} model of these sizes")
 
 
 def fitted(positions: Tensor, rows: int) -> Tensor:

@@ -1,6 +1,7 @@
 """The paper preset's parts by themselves: eyes, frugal blocks, lessons, clips, the widened vocabulary."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,17 @@ def test_missing_eyes_are_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="hf download") as caught:
             pretrained(SeeingConfig(kind=kind, sizes=TINY.sizes), str(tmp_path / "nowhere"))
         assert "\n" not in str(caught.value)
+
+
+def test_eyes_of_another_kind_or_size_are_refused(tmp_path: Path) -> None:
+    Vision(TINY).model.save_pretrained(tmp_path)
+    wanted = {
+        "model_type dinov2 instead of vit": SeeingConfig(kind="vit", sizes=TINY.sizes),
+        "num_hidden_layers 2 instead of 3": SeeingConfig(sizes=replace(TINY.sizes, layers=3)),
+    }
+    for told, config in wanted.items():
+        with pytest.raises(ValueError, match=told):
+            pretrained(config, str(tmp_path))
 
 
 def test_checkpointed_blocks_learn_the_same() -> None:

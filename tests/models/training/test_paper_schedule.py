@@ -20,7 +20,7 @@ from models.experts import Expert
 from models.training.language_stage import Size
 from models.training.paper_plan import SHARES, Origins, Sizes
 from models.training.paper_ranks import Ranks
-from models.training.paper_stage import Record, Wanted, check_experts, planned, train
+from models.training.paper_stage import Record, Wanted, check_experts, check_origins, planned, train
 from models.training.paper_translate import PaperTranslator
 from models.training.paper_vision import Vision
 from tests.models.training import corpus_files as files
@@ -109,10 +109,35 @@ def test_a_killed_run_goes_on(
     assert set(figures) == set(SHARES) and _steps(tmp_path / "out", "paper_sign") == before
     with (tmp_path / "out" / "runs" / "features").joinpath(_a_file(tmp_path / "out")).open("rb") as file:
         assert b"fingerspelling" not in file.read()  # the same eyes: kept once
-    assert train(data, tmp_path / "out", minutes=minutes, device="cpu", wanted=Wanted(origins, sizes=TINY)) == figures
+    gone = Origins("nowhere", "nowhere", "nowhere")  # what is done needs no model any more
+    assert train(data, tmp_path / "out", minutes=minutes, device="cpu", wanted=Wanted(gone, sizes=TINY)) == figures
     assert capsys.readouterr().out.count(" is done") == 7
     train(data, tmp_path / "out", minutes=2 * minutes, device="cpu", wanted=Wanted(origins, sizes=TINY))
     assert _steps(tmp_path / "out", "paper_sign") > before
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", ["dinov2", "vit", "language"])
+def test_a_missing_model_is_told_before_the_first_step(
+    kind: str, corpora: list[str], origins: Origins, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = str(tmp_path / "nowhere")
+    wanted = Wanted(replace(origins, **{kind: nowhere}), sizes=TINY)
+    with pytest.raises(ValueError, match=f"expected a .* at '{nowhere}', .* or name a folder that holds it") as caught:
+        train(corpora, tmp_path / "out", minutes=60.0, device="cpu", wanted=wanted)
+    assert "\n" not in str(caught.value) and " begins" not in capsys.readouterr().out
+    assert not list((tmp_path / "out").rglob("*.ckpt"))
+
+
+def test_a_language_model_without_its_weights_is_told(corpora: list[str], origins: Origins, tmp_path: Path) -> None:
+    half = tmp_path / "half"
+    half.mkdir()
+    for file in Path(origins.language).iterdir():
+        if file.suffix != ".safetensors":
+            (half / file.name).symlink_to(file)
+    plan = planned(corpora, tmp_path / "out", 1.0, Ranks(), Wanted(replace(origins, language=str(half)), sizes=TINY))
+    with pytest.raises(ValueError, match="expected a language model at .* cannot load it"):
+        check_origins(plan, Record(tmp_path / "paper.json"))
 
 
 def _without_val(named: str, folder: Path) -> Path:
