@@ -10,15 +10,10 @@ square lies on them, to a quarter of their pixels.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-log = logging.getLogger("signbind.cutting")
+from models.kept import kept
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -26,18 +21,7 @@ Floats = NDArray[np.float32]
 _ROUNDING = np.float32(0.5)
 
 
-def _compiled(function: Callable[..., Any]) -> Any:
-    """Compiled once and kept, where there is a place to keep it. A kept function knows this file alone: what other files
-    define comes as an argument."""
-    options: dict[str, Any] = {"nogil": True, "fastmath": True, "error_model": "numpy"}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError as error:
-        log.warning("compiled functions are not kept, so every start takes longer: %s", error)
-        return njit(**options)(function)
-
-
-@_compiled
+@kept
 def cut_hands(
     canvas: Pixels, squares: NDArray[np.int64], mirrored: NDArray[np.bool_], to_rgb: Floats, into: Pixels
 ) -> None:
@@ -56,7 +40,7 @@ def cut_hands(
         _colour(y, u, v, mirrored[number], to_rgb, into[number])
 
 
-@_compiled
+@kept
 def cut_mouth(canvas: Pixels, square: tuple[int, int, int], darkest: float, contrast: float, into: Pixels) -> None:
     """One square of Y as grey in full range, what the RGB picture's 0.299 R + 0.587 G + 0.114 B is, `into` (size, size);
     `darkest` is black's Y, `contrast` what a level of Y is worth."""
@@ -70,7 +54,7 @@ def cut_mouth(canvas: Pixels, square: tuple[int, int, int], darkest: float, cont
             into[row, column] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))
 
 
-@_compiled
+@kept
 def _colour(y: Floats, u: Floats, v: Floats, mirrored: bool, to_rgb: Floats, into: Pixels) -> None:
     """Planes, column by column, -> RGB row by row."""
     size = len(y)
@@ -85,7 +69,7 @@ def _colour(y: Floats, u: Floats, v: Floats, mirrored: bool, to_rgb: Floats, int
                 goal[row] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))
 
 
-@_compiled
+@kept
 def _resample(plane: Pixels, left: float, top: float, side: float, into: Floats) -> None:
     """The square of a plane -> (size, size), column by column: in both passes whole lines are added up."""
     size = len(into)
@@ -102,7 +86,7 @@ def _resample(plane: Pixels, left: float, top: float, side: float, into: Floats)
     _weighed(np.ascontiguousarray(middle.T), first_column - start_column, across, into)
 
 
-@_compiled
+@kept
 def _copy_line(source: Pixels, start: int, into: Floats) -> None:
     """`into` from column `start` on, which may lie outside: there the edge repeats."""
     before = min(max(-start, 0), len(into))
@@ -114,7 +98,7 @@ def _copy_line(source: Pixels, start: int, into: Floats) -> None:
         middle[column] = pixels[column]
 
 
-@_compiled
+@kept
 def _weighed(lines: Floats, first: NDArray[np.int64], weights: Floats, into: Floats) -> None:
     """Every line of `into` as the weighed sum of lines from its `first` on."""
     for out in range(len(into)):
@@ -126,7 +110,7 @@ def _weighed(lines: Floats, first: NDArray[np.int64], weights: Floats, into: Flo
                 total[column] += weight * line[column]
 
 
-@_compiled
+@kept
 def _taps(begin: float, length: float, size: int) -> tuple[NDArray[np.int64], Floats]:
     """Of every output pixel the first source pixel (may lie outside) and the weights from there on (size, taps), sum 1."""
     scale = length / size

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -49,11 +49,11 @@ class Written:
 
 @dataclass
 class Row:
-    """A row of the running batch; the cache's columns before `start` are padding."""
+    """A row of the running batch, `position` its next token's; with `Writing` the cache's columns before `start` are padding."""
 
     asked: Asked
-    start: int
     position: int
+    start: int = 0
     ids: list[int] = field(default_factory=list)
     log_probs: list[float] = field(default_factory=list)
 
@@ -112,18 +112,7 @@ class Writing:
         """One token more in every row; the rows that end with it, which have left."""
         if self._batch is None:
             return []
-        scores = torch.log_softmax(self._batch.logits.float().masked_fill(~self._batch.allowed, -torch.inf), -1)
-        best, chosen = scores.max(-1)
-        finished: list[tuple[int, Written]] = []
-        going: list[int] = []
-        for place, (row, token, log_prob) in enumerate(zip(self._rows, chosen.tolist(), best.tolist(), strict=True)):
-            if token != self._end_id:
-                row.ids.append(token)
-                row.log_probs.append(log_prob)
-            if token == self._end_id or len(row.ids) >= row.asked.longest:
-                finished.append((row.asked.key, Written(tuple(row.ids), tuple(row.log_probs))))
-            else:
-                going.append(place)
+        finished, going = chosen(self._rows, self._batch.logits, self._batch.allowed, self._end_id)
         self._keep(going)
         self._advance()
         return finished
@@ -185,7 +174,7 @@ class Writing:
             past_key_values=cache, use_cache=True, logits_to_keep=1, **self._adapters(asked),
         )  # fmt: skip
         self._remember(cache, seen, asked)
-        rows = [Row(one, int(mask.argmax()), len(one.prompt)) for one, mask in zip(asked, seen, strict=True)]
+        rows = [Row(one, len(one.prompt), int(mask.argmax())) for one, mask in zip(asked, seen, strict=True)]
         allowed = torch.stack([one.allowed for one in asked]).to(device)
         return rows, Batch(cache, seen.to(device), allowed, output.logits[:, -1])
 
@@ -201,7 +190,36 @@ class Writing:
         return {"adapter_names": [one.adapter or BASE for one in asked]} if self._takes_adapters else {}
 
 
-def write_all(writing: Writing, asked: Sequence[Asked], deadline: float | None = None) -> list[Written | None]:
+class Continues(Protocol):
+    """What `Writing` and `flat_writing.FlatWriting` both do."""
+
+    def __len__(self) -> int: ...
+    def join(self, asked: Sequence[Asked]) -> None: ...
+    def leave(self, keys: Collection[int]) -> None: ...
+    def step(self) -> list[tuple[int, Written]]: ...
+
+
+def chosen(
+    rows: Sequence[Row], logits: Tensor, allowed: Tensor, end_id: int
+) -> tuple[list[tuple[int, Written]], list[int]]:
+    """Gives every row the likeliest id that it may say, by logits and `allowed` (rows, vocabulary): what is finished with it,
+    and the places of the rows that go on."""
+    scores = torch.log_softmax(logits.float().masked_fill(~allowed, -torch.inf), -1)
+    best, ids = scores.max(-1)
+    finished: list[tuple[int, Written]] = []
+    going: list[int] = []
+    for place, (row, token, log_prob) in enumerate(zip(rows, ids.tolist(), best.tolist(), strict=True)):
+        if token != end_id:
+            row.ids.append(token)
+            row.log_probs.append(log_prob)
+        if token == end_id or len(row.ids) >= row.asked.longest:
+            finished.append((row.asked.key, Written(tuple(row.ids), tuple(row.log_probs))))
+        else:
+            going.append(place)
+    return finished, going
+
+
+def write_all(writing: Continues, asked: Sequence[Asked], deadline: float | None = None) -> list[Written | None]:
     """All prompts in one batch; None for rows that are not finished at `deadline`, a reading of `time.monotonic()`.
 
     Their keys must be their places: 0, 1, ...

@@ -141,7 +141,7 @@ class Sentences:
         ]
         self._token = torch.zeros(rows, dtype=torch.int64, device=device)
         self._position = torch.zeros(rows, dtype=torch.int64, device=device)
-        self._turn = _rotation(sizes, self.places, device)
+        self._turn = rotation(sizes, self.places, device)
         can_compile = use_compiled and all(isinstance(part, Tensor) for part in model.layers[0] if part is not None)
         self._read_block = compiled(_read) if can_compile else _read
         self._write_block = compiled(_write) if can_compile else _write
@@ -227,7 +227,7 @@ def _times(inputs: Tensor, matrix: Matrix) -> Tensor:
     return linear(inputs, matrix) if isinstance(matrix, Tensor) else matrix(inputs)
 
 
-def _rotation(sizes: LlamaSizes, positions: int, device: torch.device) -> Rotation:
+def rotation(sizes: LlamaSizes, positions: int, device: torch.device) -> Rotation:
     """Of all positions, (positions, channels); channel i turns with channel i + channels / 2, as transformers has it."""
     channels = sizes.dim // sizes.heads
     half = torch.arange(channels // 2, device=device, dtype=torch.float64)
