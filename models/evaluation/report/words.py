@@ -185,9 +185,17 @@ def _name_way(way: str, sentences: Sequence[Sentence]) -> NameWay:
         spelled = spelled_names(sentence.truth.tokens)
         asked = [word for word in proper_nouns(sentence.truth.english, spelled) if is_spelled(word, spelled)]
         signed = {word.lower() for word in proper_nouns(sentence.truth.english, spelled)} - {w.lower() for w in asked}
-        given = [word for word in proper_nouns(written(sentence, way), spelled) if word.lower() not in signed]
-        found.add(given, asked)
+        text = written(sentence, way)
+        given = [word for word in proper_nouns(text, spelled) if word.lower() not in signed]
+        found.add([*given, *_in_lower_case(text, asked)], asked)
     return NameWay(way, found.recall, found.precision, found.given - found.right, found.asked)
+
+
+def _in_lower_case(text: str, asked: Sequence[str]) -> list[str]:
+    """Names that a caption spells rightly without a capital; what is a word as well ("will", "rose") is taken for that."""
+    names = {name.lower() for name in asked}
+    words = (word for word in map(bare, text.split()) if not word[:1].isupper())
+    return [word for word in words if word.lower() in names and _unknown(word)]
 
 
 def word_classes(pairs: Sequence[tuple[str, str]]) -> dict[str, Found]:

@@ -15,6 +15,7 @@ from models.evaluation.report.words import (
     word_classes,
     wrong_names,
 )
+from models.evaluation.scores import caption_right
 from tests.models.evaluation.report.held import segment, sentence, told, truth
 
 
@@ -103,6 +104,16 @@ def test_names_with_verification_off_and_on() -> None:
     assert (seen.recall, verified.recall, helped.recall) == (0.5, 0.5, 1.0)
     assert (seen.wrong, verified.wrong, helped.wrong) == (1, 1, 0)
     assert seen.asked == 2
+
+
+def test_a_name_is_right_in_any_case() -> None:
+    for caption in ("My name is maria.", "MY NAME IS MARIA.", "my name is mArIA."):
+        assert caption_right(caption, "My name is Maria.")
+    lower, upper = (name_ways([told(caption)])[1] for caption in ("My name is maria.", "My name is MARIA."))
+    assert (lower.recall, lower.precision, lower.wrong) == (upper.recall, upper.precision, upper.wrong) == (1.0, 1.0, 0)
+    assert wrong_names(told("My name is maria.")) == wrong_names(told("My name is MARIA.")) == []
+    will = replace(told("He will come."), truth=truth("Will will come.", "#WILL", "COME"))
+    assert name_ways([will])[1].recall == 0.0  # a word of its own is no name without its capital
 
 
 def test_signed_names_are_no_spelled_ones() -> None:
