@@ -65,7 +65,9 @@ def _measure(
     numbers = {sentence.number for sentence in held.sentences} if held else set[int]()
     measure = Measure.load(checkpoint)
     kept = [line_of(run)] if held is None else [line_of(held.run), *(line_of(sentence) for sentence in held.sentences)]
-    file.write_text("".join(kept), encoding="utf-8")
+    beside = file.with_name(f".{file.name}")
+    beside.write_text("".join(kept), encoding="utf-8")
+    beside.replace(file)  # whenever it is cut off, the file holds all that it held
     with file.open("a", encoding="utf-8") as out:
         for number in range(wanted):
             if number not in numbers:

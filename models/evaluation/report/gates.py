@@ -104,7 +104,7 @@ def alarms(gate: Gate, alpha: Sequence[float], routes: Routes) -> list[Alarm]:
         Alarm("gate does not move", f"alpha's standard deviation is under {LEAST_SPREAD}", gate.spread,
               gate.steps > 0 and gate.spread < LEAST_SPREAD, "Alpha is a constant, not a gate."),
         Alarm("gate follows nothing", f"mean alpha over signs, spelling and rest differs by less than {LEAST_DIFFERENCE}",
-              apart, gate.steps > 0 and apart < LEAST_DIFFERENCE, "Alpha moves, but not with what is shown."),
+              apart, len(means) > 1 and apart < LEAST_DIFFERENCE, "Alpha moves, but not with what is shown."),
         Alarm("one route for all", f"over {percent(ONE_ROUTE)} of steps are given the same route", most, most > ONE_ROUTE,
               "The router has collapsed."),
     ]  # fmt: skip

@@ -186,11 +186,11 @@ class Records:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Raises ValueError with one sentence when the file is none of ours; a last line that was cut off is left out."""
-        lines = path.read_text(encoding="utf-8").split("\n")
         try:
+            lines = path.read_text(encoding="utf-8").split("\n")
             held = [json.loads(line) for line in lines[:-1]]
             return cls(Run(**held[0]["run"]), tuple(sentence_of(row) for row in held[1:]))
-        except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
+        except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
             raise ValueError(
                 f"expected the records of `signbind evaluate report` in {path}, got {type(error).__name__} {error}: "
                 "name another file with --records"

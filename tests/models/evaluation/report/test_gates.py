@@ -50,6 +50,11 @@ def test_a_collapsed_gate_rings(alpha: tuple[float, ...], names: set[str]) -> No
     assert ringing(gated(*alpha)) == names
 
 
+def test_a_gate_that_met_one_route_alone_can_follow_nothing_yet() -> None:
+    resting = [sentence(segments=(segment(start_ms=1920, alpha=(0.4, 0.6) * 20),))]
+    assert set(gate_of(resting).by_route.values()) == {None, 0.5} and ringing(resting) == set()
+
+
 def test_a_collapsed_router_rings() -> None:
     assert ringing([sentence(routes="s" * 53)]) == {"one route for all"}
 

@@ -24,10 +24,10 @@ def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
     assert [one.number for one in Records.read(path).sentences] == [0]
 
 
-@pytest.mark.parametrize("text", ["a diary\n", "[]\n", '{"run": {"seed": 1}}\n', "\n", ""])
-def test_another_file_is_refused_in_a_sentence(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("held", [b"a diary\n", b"[]\n", b'{"run": {"seed": 1}}\n', b"\n", b"", b"\xec\xff no text\n"])
+def test_another_file_is_refused_in_a_sentence(tmp_path: Path, held: bytes) -> None:
     path = tmp_path / "diary.txt"
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(held)
     with pytest.raises(ValueError, match="--records"):
         Records.read(path)
 
