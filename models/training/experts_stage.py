@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models.checkpoint import load, save
+from models.checkpoint import save
 from models.config import ExpertConfig
 from models.error_rate import ErrorRate
 from models.experts import Expert
 from models.layout import MANUAL
 from models.streaming import Window
-from models.training import feature_sets
+from models.training import feature_sets, growth
 from models.training.expert_loss import ctc, framewise, padding_mask, read
 from models.training.feature_clips import Batch, FeatureStore, Targets
 from models.training.feature_sets import Source, Takes
@@ -40,12 +40,12 @@ def train(
     where, targets = best_device(device), Targets.of(feature_sets.glosses_of(out / "glosses.txt"))
     store, shares, kept = _clips(features, only, targets)
     source = Source.of(store.to(where), only, targets)
-    held = Source.of(FeatureStore.read(features / "held_out.pt").to(where), only, targets)
+    held = Source.of(FeatureStore.read(features / "held_out.pt", targets).to(where), only, targets)
     vocabulary = targets.of_expert(only).size
     config = ExpertConfig(in_features=MANUAL, vocabulary=vocabulary, layers=LAYERS[only], dropout=0.15)
     expert = Expert(config)
     if start is not None:
-        expert.load_state_dict(load(Expert, start, only).state_dict())
+        growth.begin(expert, start, only, targets.glosses)
     else:
         expert.standardise.fit(store.manual[:: max(1, len(store.manual) // 100_000)].float())
     run = Run(f"{only}_expert", expert, seed, device=where)
@@ -83,10 +83,10 @@ def _clips(
     features: Path, only: str, targets: Targets
 ) -> tuple[FeatureStore, list[tuple[list[int], float]], list[int]]:
     """The store to learn from, groups of its clips with their shares, and the spelled clips kept for measuring."""
-    drawn = FeatureStore.read(features / "synthetic.pt")
+    drawn = FeatureStore.read(features / "synthetic.pt", targets)
     if only == "sign":
         return drawn, [(list(range(len(drawn))), 1.0)], []
-    store = FeatureStore.joined([drawn, FeatureStore.read(features / "spelled.pt")])
+    store = FeatureStore.joined([drawn, FeatureStore.read(features / "spelled.pt", targets)])
     words = list(range(len(drawn), len(store)))
     letters = set(range(targets.glosses.size, targets.joint.size))
     spelling = [clip for clip in range(len(drawn)) if letters.intersection(drawn.tokens[clip])]

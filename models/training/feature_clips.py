@@ -7,7 +7,7 @@ batch is a gather. This file knows no picture.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +101,8 @@ class FeatureStore:
     tokens: list[list[int]]
     phonemes: list[list[int]]
     english: list[str]
+    glosses: list[str]
+    """What the ids stand for: the glosses of the joint vocabulary, in order."""
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -118,11 +120,14 @@ class FeatureStore:
             torch.tensor(symbols, dtype=torch.int16), lengths.cumsum(0) - lengths, lengths,
             [targets.joint.encode(clip.tokens) for clip in clips],
             [targets.phonemes.encode(clip.phonemes) for clip in clips], [clip.english for clip in clips],
+            list(targets.glosses.tokens),
         )  # fmt: skip
 
     @staticmethod
     def joined(stores: Sequence[FeatureStore]) -> FeatureStore:
-        """One store of several, in their order."""
+        """One store of several, in their order; raises ValueError where their ids stand for other glosses."""
+        if any(store.glosses != stores[0].glosses for store in stores):
+            raise ValueError("expected stores of the same glosses, but they differ: read them with the same `targets`")
         lengths = torch.cat([store.lengths for store in stores])
         manual, mouth, routes, symbols = (
             torch.cat([getattr(store, name) for store in stores]) for name in ("manual", "mouth", "routes", "symbols")
@@ -130,7 +135,7 @@ class FeatureStore:
         return FeatureStore(
             manual, mouth, routes, symbols, lengths.cumsum(0) - lengths, lengths,
             [row for store in stores for row in store.tokens], [row for store in stores for row in store.phonemes],
-            [text for store in stores for text in store.english],
+            [text for store in stores for text in store.english], stores[0].glosses,
         )  # fmt: skip
 
     def part(self, clips: Sequence[int]) -> FeatureStore:
@@ -141,6 +146,7 @@ class FeatureStore:
         return FeatureStore(
             self.manual[at], self.mouth[at], self.routes[at], self.symbols[at], lengths.cumsum(0) - lengths, lengths,
             [self.tokens[c] for c in clips], [self.phonemes[c] for c in clips], [self.english[c] for c in clips],
+            self.glosses,
         )  # fmt: skip
 
     def to(self, device: torch.device) -> FeatureStore:
@@ -175,8 +181,21 @@ class FeatureStore:
         beside.replace(path)
 
     @staticmethod
-    def read(path: Path) -> FeatureStore:
-        """Reads a store; an error names the stage that writes it."""
+    def read(path: Path, targets: Targets | None = None) -> FeatureStore:
+        """Reads a store, with the ids of `targets`; an error names the stage that writes it."""
         if not path.is_file():
             raise ValueError(f"expected cached features at {path}, but there are none: run `signbind train features`")
-        return FeatureStore(**torch.load(path, weights_only=True))
+        held = torch.load(path, weights_only=True)
+        if "glosses" not in held:
+            raise ValueError(f"{path} does not say which glosses it knows: delete it and run `signbind train features`")
+        store = FeatureStore(**held)
+        return store if targets is None else store.translated(targets)
+
+    def translated(self, targets: Targets) -> FeatureStore:
+        """The same with the ids of a lexicon that grew; raises ValueError naming a gloss that it lacks."""
+        if self.glosses == list(targets.glosses.tokens):
+            return self
+        table = [BLANK, *targets.joint.encode(joint(self.glosses).tokens)]
+        ids = torch.tensor([*table, UNSURE], dtype=self.symbols.dtype, device=self.symbols.device)
+        tokens = [[table[token] for token in row] for row in self.tokens]
+        return replace(self, symbols=ids[self.symbols.long()], tokens=tokens, glosses=list(targets.glosses.tokens))

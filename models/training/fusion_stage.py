@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models.checkpoint import load, save
+from models.checkpoint import save
 from models.config import FusionConfig
 from models.error_rate import ErrorRate
 from models.fusion import Fusion, FusionInput
 from models.streaming import Window
-from models.training import feature_sets
+from models.training import feature_sets, growth
 from models.training.expert_loss import fusion_loss, padding_mask, read
 from models.training.feature_clips import Batch, FeatureStore, Targets
 from models.training.feature_sets import Source, Takes
@@ -35,16 +35,16 @@ def train(
     on from, with a lower `learning_rate`."""
     del data
     where, targets = best_device(device), Targets.of(feature_sets.glosses_of(out / "glosses.txt"))
-    drawn, spelled = FeatureStore.read(features / "synthetic.pt"), FeatureStore.read(features / "spelled.pt")
+    drawn, spelled = (FeatureStore.read(features / f"{kind}.pt", targets) for kind in ("synthetic", "spelled"))
     source = Source.of(FeatureStore.joined([drawn, spelled]).to(where), "fusion", targets)
-    held = Source.of(FeatureStore.read(features / "held_out.pt").to(where), "fusion", targets)
+    held = Source.of(FeatureStore.read(features / "held_out.pt", targets).to(where), "fusion", targets)
     words = list(range(len(drawn), len(source.store)))
     real = Source.of(source.store.part(words[-HELD_OUT_WORDS:]), "fusion", targets)
     frozen, name = Experts.load(out, where).frozen(), "fusion" if mode == "gated" else f"fusion_{mode}"
     config = FusionConfig(sign_vocabulary=targets.glosses.size, mode=mode, dropout=0.15)
     fusion = Fusion(config)
     if start is not None:
-        fusion.load_state_dict(load(Fusion, start, name).state_dict())
+        growth.begin(fusion, start, name, targets.glosses)
     run = Run(f"fusion_{mode}", fusion, seed, device=where)
     rng = random.Random(seed + run.steps)
 
@@ -60,7 +60,9 @@ def train(
 
     shares = [(list(range(len(drawn))), 1 - SPELLED_SHARE), (words[:-HELD_OUT_WORDS], SPELLED_SHARE)]
     stream = feature_sets.batches(source, shares, seed=seed + run.steps, takes=Takes(strength=0.8))
-    schedule = Schedule(minutes, learning_rate, warmup_minutes=min(0.5, minutes / 15), average_decay=0.995, half=False)
+    schedule = Schedule(
+        minutes, learning_rate, warmup_minutes=min(0.5, minutes / 15), average_decay=0.995, half=False, half_on_cpu=True
+    )
     best = learn(run, schedule, stream, loss, watch=watch)
     assert isinstance(best, Fusion)
     save(best, config, out, name)

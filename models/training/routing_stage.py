@@ -33,11 +33,12 @@ def train(
     `learning_rate`."""
     del data
     where, targets = best_device(device), Targets.of(feature_sets.glosses_of(out / "glosses.txt"))
-    drawn, spelled = FeatureStore.read(features / "synthetic.pt"), FeatureStore.read(features / "spelled.pt")
-    silent = FeatureStore.read(features / "silent.pt")
+    drawn, spelled, silent = (
+        FeatureStore.read(features / f"{n}.pt", targets) for n in ("synthetic", "spelled", "silent")
+    )
     store = FeatureStore.joined([drawn, spelled, silent])
     source = Source.of(store.to(where), "sign", targets)
-    held = Source.of(FeatureStore.read(features / "held_out.pt").to(where), "sign", targets)
+    held = Source.of(FeatureStore.read(features / "held_out.pt", targets).to(where), "sign", targets)
     words = list(range(len(drawn), len(drawn) + len(spelled)))
     quiet, kept = _apart(list(range(len(drawn) + len(spelled), len(store))))
     real = Source.of(source.store.part(words[-HELD_OUT_WORDS:]), "sign", targets)

@@ -192,7 +192,7 @@ def train(
     rng = np.random.default_rng(seed)
     encoder = load(HandEncoder, out, "hand_encoder").to(best_device(device))
     targets = Targets.of(feature_sets.glosses_of(out / "glosses.txt"))
-    drawn = FeatureStore.read(features / "synthetic.pt")
+    drawn = FeatureStore.read(features / "synthetic.pt", targets)
     around = [drawn.clip(number, targets) for number in range(min(len(drawn), MOST_AROUND))]
     sources = [read_letters(data / "letters", source) for source in letter_sources(permissive_only=permissive_only)]
     behind = (made_up_patches() if permissive_only else cached_patches(data))[0]

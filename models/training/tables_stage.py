@@ -50,7 +50,7 @@ class Setting:
     @staticmethod
     def of(out: Path, features: Path, device: torch.device, minutes: float, seed: int) -> Setting:
         targets = Targets.of(feature_sets.glosses_of(out / "glosses.txt"))
-        stores = (FeatureStore.read(features / f"{name}.pt").to(device) for name in ("synthetic", "held_out"))
+        stores = (FeatureStore.read(features / f"{name}.pt", targets).to(device) for name in ("synthetic", "held_out"))
         source, held = (Source.of(store, "fusion", targets) for store in stores)
         return Setting(out, device, minutes, seed, targets, source, held)
 

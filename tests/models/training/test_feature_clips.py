@@ -109,3 +109,16 @@ def test_saved_stores_come_back_and_missing_ones_are_said(clip: FeatureClip, tar
     assert len(back) == 2 and back.clip(0, targets).symbols == clip.symbols and back.english == ["A.", "A."]
     with pytest.raises(ValueError, match="signbind train features"):
         FeatureStore.read(tmp_path / "none.pt")
+
+
+def test_features_outlive_a_lexicon_that_grows(clip: FeatureClip, targets: Targets, tmp_path: Path) -> None:
+    FeatureStore.of([clip], targets).save(tmp_path / "clips.pt")
+    grown = Targets.of(("APPLE", "NAME", "THINK", "WANT"))
+    back = FeatureStore.read(tmp_path / "clips.pt", grown)
+    assert back.clip(0, grown).symbols == clip.symbols and back.clip(0, grown).tokens == clip.tokens
+    assert _whole(back, "fusion", grown).targets == [[2, 5]]
+    assert _whole(back, "sign", grown).frames[0, 6].item() == IGNORED
+    with pytest.raises(ValueError, match="'NAME'"):
+        FeatureStore.read(tmp_path / "clips.pt", Targets.of(("WANT",)))
+    with pytest.raises(ValueError, match="same glosses"):
+        FeatureStore.joined([back, FeatureStore.of([clip], targets)])
