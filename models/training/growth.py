@@ -45,6 +45,7 @@ def _grow(old: Expert | Fusion, new: Expert | Fusion, places: list[int]) -> None
     if isinstance(old, Expert):
         _widen_head(old.head, new.head, places, average=True)
         return
+    assert isinstance(new, Fusion), new
     width = old.config.sign_dim
     old.from_sign.weight = nn.Parameter(
         _spread(
