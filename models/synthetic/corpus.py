@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.clock import FRAME_RATE_HZ
+from models.synthetic import lexicon
 from models.synthetic.renderer import Box, Renderer
 from models.synthetic.script import Script, compile_script
 from models.synthetic.sentences import Sentence, english_to_glosses, from_grammar, is_held_out
@@ -56,6 +57,13 @@ def draw_sentence(
             if is_held_out(sentence.english) == held_out:
                 return sentence
     return from_grammar(rng, held_out)
+
+
+def practice(rng: np.random.Generator, favoured: Sequence[str] = (), most: int = 7) -> Sentence:
+    """Signs in a row that mean nothing together, for those that sentences seldom have; two in three are of `favoured`."""
+    glosses = lexicon.load().glosses
+    groups = [favoured if favoured and rng.random() < 2 / 3 else glosses for _ in range(int(rng.integers(4, most + 1)))]
+    return Sentence("", tuple(str(group[int(rng.integers(len(group)))]) for group in groups))
 
 
 def clip(

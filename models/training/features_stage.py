@@ -18,11 +18,13 @@ from models.clock import FRAME_RATE_HZ
 from models.features import HandEncoder
 from models.layout import HAND, MANUAL, MOUTH
 from models.lips import MouthEncoder
+from models.synthetic import lexicon
 from models.training import feature_sets, seen_clips
 from models.training.feature_clips import FeatureClip, FeatureStore, Targets
 from models.training.feature_sets import FEATURES
 from models.training.loop import best_device, device_of
 from models.training.seen_clips import CLIPS, HELD_OUT_CLIPS, SeenClip
+from models.vocabulary import Vocabulary
 
 CROPS_AT_ONCE, CLIPS_A_PART = 2048, 60
 Floats = NDArray[np.float32]
@@ -92,8 +94,13 @@ def train(
 def encode_kept(
     checkpoint: Path, device: torch.device, target: Path = FEATURES, pool: ProcessPoolExecutor | None = None
 ) -> int:
-    """Encodes all clips drawn so far into `target`, by the processes of `pool`; returns how many frames they hold."""
-    frames = 0
+    """Encodes all clips drawn so far into `target`, by the processes of `pool`; returns how many frames they hold.
+
+    A checkpoint that has no glosses.txt gets the lexicon's.
+    """
+    frames, glosses = 0, checkpoint / "glosses.txt"
+    if not glosses.is_file():
+        Vocabulary(lexicon.load().glosses).write(glosses)
     for folder, name in ((HELD_OUT_CLIPS, "held_out"), (CLIPS, "synthetic")):
         paths = seen_clips.kept(folder)
         if not paths:

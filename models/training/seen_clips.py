@@ -23,15 +23,17 @@ from models.checkpoint import load
 from models.clock import FRAME_RATE_HZ, HEIGHT, WIDTH
 from models.layout import GEOMETRY
 from models.locate import PARTS, Boxes, BoxSmoother, Locator
-from models.synthetic import corpus
+from models.synthetic import corpus, lexicon
 from models.synthetic.renderer import Renderer
 from models.synthetic.sentences import Sentence, real_sentences
 from models.training.loop import RUNS
+from models.vocabulary import Vocabulary
 
 CLIPS, HELD_OUT_CLIPS = RUNS / "clips", RUNS / "clips_held_out"
 FIRST_HELD_OUT_SEED = 1_500_000
 """Validation signers: apart from training (below a million) and from `signbind evaluate synthetic` (from a million)."""
 REAL_SHARE = 0.25  # of the sentences drawn, where real English is at hand
+PRACTICE_SHARE, PRACTICE = 0.25, 11  # of the clips to learn from: signs in a row, which gives rare ones their turn
 MOUTH_MARGIN, MOUTH_SIDE = 1.8, 60  # the generous mouth pictures that the lips recipe cuts its own crops from
 NEAR = 0.5  # a box shows the hand whose true centre is within this many of its sides
 POSE = 26  # palm (3), pointing (3), joint angles (5 fingers x 4)
@@ -191,7 +193,9 @@ def draw_here(folder: Path, seed: int, checkpoint: Path, data: Path | None = Non
     """Draws one clip in this process; returns its number of frames."""
     folder.mkdir(parents=True, exist_ok=True)
     real = _real(data) if data is not None else None
-    clip = corpus.clip(seed, held_out=held_out, real=real, real_share=REAL_SHARE, hard=not held_out)
+    rng = np.random.default_rng((seed, PRACTICE))
+    sentence = corpus.practice(rng, _unknown(checkpoint)) if not held_out and rng.random() < PRACTICE_SHARE else None
+    clip = corpus.clip(seed, sentence, held_out=held_out, real=real, real_share=REAL_SHARE, hard=not held_out)
     seen = see(clip, _locator(checkpoint))
     save(seen, folder / f"{seed}.npz")
     return len(seen)
@@ -202,6 +206,14 @@ def _locator(checkpoint: Path) -> Locator:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     return load(Locator, checkpoint, "locate")
+
+
+@functools.lru_cache(maxsize=1)
+def _unknown(checkpoint: Path) -> tuple[str, ...]:
+    """The lexicon's glosses that a checkpoint does not know yet; none where it knows nothing at all."""
+    told = checkpoint / "glosses.txt"
+    known = Vocabulary.read(told).ids if told.is_file() else lexicon.load().signs
+    return tuple(gloss for gloss in lexicon.load().glosses if gloss not in known)
 
 
 @functools.lru_cache(maxsize=1)

@@ -82,6 +82,14 @@ def test_a_script_tells_what_is_shown_when() -> None:
     assert len(script.phonemes) >= 5
 
 
+def test_practice_favours_what_is_asked_for() -> None:
+    rng, known = np.random.default_rng(3), set(lexicon.load().glosses)
+    drawn = [token for _ in range(200) for token in corpus.practice(rng, ("MILK-NOT-REAL",)).tokens]
+    share = drawn.count("MILK-NOT-REAL") / len(drawn)
+    assert 0.6 < share < 0.75 and set(drawn) - {"MILK-NOT-REAL"} <= known
+    assert len({token for _ in range(800) for token in corpus.practice(rng).tokens}) > 0.95 * len(known)
+
+
 def test_who_sits_close_to_the_camera_signs_where_it_sees() -> None:
     signer = Signer.draw(np.random.default_rng(4), close=1.0)
     sentence = Sentence("My name is Bo.", ("MY", "NAME", "#BO"))
