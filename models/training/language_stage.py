@@ -173,8 +173,11 @@ class Shares:
     aslg: float = 0.07
 
 
-def prepare(data: Path, folder: Path = PAIRS, *, seed: int = 0, permissive_only: bool = False) -> dict[str, float]:
-    """Writes all that training needs into `folder`: pairs.npz, a tokenizer, words.json, held_out.json.
+def prepare(
+    data: Path, folder: Path = PAIRS, *, seed: int = 0, permissive_only: bool = False, start: Path | None = None
+) -> dict[str, float]:
+    """Writes all that training needs into `folder`: pairs.npz, a tokenizer (that of the model at `start`, if there is one),
+    words.json, held_out.json.
 
     `folder` can go where `data` cannot; it is a few megabytes.
     """
@@ -184,8 +187,12 @@ def prepare(data: Path, folder: Path = PAIRS, *, seed: int = 0, permissive_only:
     sample = random.Random(seed).choices([pair for pair, _ in pairs], [weight for _, weight in pairs], k=60_000)
     told = [from_grammar(np.random.default_rng([seed, place])).english for place in range(3000)]
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer(
-        [*sample, *(Pair(lower_start(text, corpora.proper), "") for text in told)], Size().vocabulary
+    tokenizer = (
+        tokenizer_of(start)
+        if start is not None
+        else train_tokenizer(
+            [*sample, *(Pair(lower_start(text, corpora.proper), "") for text in told)], Size().vocabulary
+        )
     )
     tokenizer.save_pretrained(folder)
     pool = pool_of(sources, [lower_start(text, corpora.proper) for text in told], tokenizer, seed)
@@ -194,6 +201,11 @@ def prepare(data: Path, folder: Path = PAIRS, *, seed: int = 0, permissive_only:
     count_lexemes((pair for pair in sample if pair not in foreign), corpora.proper).save(folder / "words.json")
     keep_held_out(folder, None if permissive_only else data)
     return {"pairs": float(len(pool.glosses)), "pieces": float(len(tokenizer))}
+
+
+def tokenizer_of(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer that lies in a folder."""
+    return cast(PreTrainedTokenizerFast, PreTrainedTokenizerFast.from_pretrained(folder))
 
 
 def _sources(corpora: Corpora, seed: int) -> list[tuple[float, Counter[Pair]]]:
@@ -207,20 +219,26 @@ def _sources(corpora: Corpora, seed: int) -> list[tuple[float, Counter[Pair]]]:
 
 def train(
     data: Path, out: Path, *, minutes: float = 40.0, seed: int = 0, permissive_only: bool = False,
-    device: str | torch.device | None = None, size: Size | None = None,
+    device: str | torch.device | None = None, size: Size | None = None, start: Path | None = None,
+    learning_rate: float = 2e-3,
 ) -> dict[str, float]:  # fmt: skip
-    """Trains into `out`/llm (transformers' files in bf16, words.json); resumes from runs/language.ckpt.
+    """Trains into `out`/llm (transformers' files in bf16, words.json); resumes from runs/language.ckpt. `start` is a model's
+    folder to go on from, with a lower `learning_rate`, when the lexicon grew.
 
     Pairs are read from runs/language_pairs, which `prepare` makes of `data` where it is missing. The model as it stands
     is written and measured with every save.
     """
     if not (PAIRS / "held_out.json").is_file():
-        prepare(data, PAIRS, seed=seed, permissive_only=permissive_only)
+        prepare(data, PAIRS, seed=seed, permissive_only=permissive_only, start=start)
     where = best_device(device)
-    tokenizer = cast(PreTrainedTokenizerFast, PreTrainedTokenizerFast.from_pretrained(PAIRS))
+    tokenizer = tokenizer_of(PAIRS)
     lexemes = Lexemes.load(PAIRS / "words.json")
     torch.manual_seed(seed)
-    run = Run("language", LlamaForCausalLM((size or Size()).config(tokenizer)), seed, RUNS, where)
+    if start is not None:
+        llama = LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
+    else:
+        llama = LlamaForCausalLM((size or Size()).config(tokenizer))
+    run = Run("language", llama, seed, RUNS, where)
     pool = Pool.load(PAIRS / "pairs.npz").to(where)
     stream = draw(pool, ROWS_ON_GPU if where.type == "cuda" else ROWS, Noise())
 
@@ -234,7 +252,9 @@ def train(
         return Refiner(llama, tokenizer, lexemes, show)
 
     warmup = min(1.0, minutes / 20)
-    schedule = Schedule(minutes, learning_rate=2e-3, weight_decay=0.05, warmup_minutes=warmup, average_decay=0.995)
+    schedule = Schedule(
+        minutes, learning_rate, weight_decay=0.05, warmup_minutes=warmup, average_decay=0.995, half_on_cpu=True
+    )
     module = learn(run, schedule, stream, loss_of, watch=watch)
     return held_out_figures(kept(module), PAIRS, limit=300 if where.type == "cuda" else 100)
 
