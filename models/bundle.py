@@ -13,6 +13,7 @@ from models.config import ExpertConfig, FusionConfig, RouterConfig
 from models.experts import Expert
 from models.features import HandEncoder, HandEncoderConfig
 from models.fusion import Fusion
+from models.hearing import Experts
 from models.layout import MANUAL, MOUTH
 from models.lips import MouthEncoder, MouthEncoderConfig
 from models.locate import Locator, LocatorConfig
@@ -43,15 +44,14 @@ def translator(
     backend = backend or Backend("auto", device, torch.get_num_threads())
     sight = Sight(load(Locator, folder, "locate"), load(HandEncoder, folder, "hand_encoder"),
                   load(MouthEncoder, folder, "mouth_encoder"), slots, backend, folder)  # fmt: skip
-    experts = [load(Expert, folder, name).to(device) for name in ("sign", "fingerspelling", "lips")]
+    experts = Experts.load(folder, device)
     fusion = load(Fusion, folder, "fusion").to(device)
     if fusion.config.sign_vocabulary != glosses.size:
         raise CheckpointError(
             f"{folder / GLOSSES} holds {glosses.size - 1} glosses, but fusion was trained with "
             f"{fusion.config.sign_vocabulary - 1}: take both from the same training"
         )
-    temporal = Temporal(load(Router, folder, "router").to(device), experts[0], experts[1], experts[2], fusion, slots,
-                        backend, folder)  # fmt: skip
+    temporal = Temporal(*experts, fusion, slots, backend, folder)
     refiner = language(folder, device, adapter, precision) if precision is not None else None
     confidence = folder / "confidence.json"
     calibrator = Calibrator.load(confidence) if confidence.is_file() else None

@@ -14,7 +14,8 @@ from models.checkpoint import load
 from models.config import ExpertConfig, FusionConfig, RouterConfig
 from models.experts import Expert
 from models.features import HandEncoder, HandEncoderConfig
-from models.fusion import Fusion, FusionInput
+from models.fusion import Fusion
+from models.hearing import Experts
 from models.layout import MANUAL, MOUTH
 from models.lips import MouthEncoder, MouthEncoderConfig
 from models.locate import Locator, LocatorConfig
@@ -46,10 +47,7 @@ class Networks:
             load(Locator, folder, "locate").eval(),
             load(HandEncoder, folder, "hand_encoder").eval(),
             load(MouthEncoder, folder, "mouth_encoder").eval(),
-            load(Router, folder, "router").to(device).eval(),
-            load(Expert, folder, "sign").to(device).eval(),
-            load(Expert, folder, "fingerspelling").to(device).eval(),
-            load(Expert, folder, "lips").to(device).eval(),
+            *Experts.load(folder, device),
             load(Fusion, folder, "fusion").to(device).eval(),
             folder,
         )
@@ -88,7 +86,6 @@ class Networks:
     @torch.inference_mode()
     def offline(self, manual: Tensor, mouth: Tensor) -> Tensor:
         """Joint log posteriors (batch, steps, V) of whole sequences, features (batch, steps, 216) and (batch, steps, 96)."""
-        routes = self.router.route(self.router(manual))
-        sign, spelled, lips = self.sign(manual), self.fingerspelling(manual), self.lips(mouth)
-        out: Tensor = self.fusion(FusionInput._make((*sign, *spelled, *lips, routes))).log_probs
+        experts = Experts(self.router, self.sign, self.fingerspelling, self.lips)
+        out: Tensor = self.fusion(experts.hear((manual, manual, mouth))).log_probs
         return out

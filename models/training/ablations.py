@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from models.config import FusionConfig
 from models.fusion import Fusion, FusionInput, FusionOutput
+from models.hearing import Experts
 from models.streaming import Window
 from models.training.expert_loss import padding_mask
 from models.training.feature_clips import Batch
-from models.training.hearing import Experts
 from models.vocabulary import FINGERSPELLING, REST, SIGN
 
 

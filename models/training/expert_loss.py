@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 import torch
@@ -15,6 +16,7 @@ from models.training.feature_clips import IGNORED, Batch
 from models.vocabulary import BLANK
 
 FRAMEWISE = 0.5  # in fusion's loss
+TAU_FIRST, TAU_LAST = 1.0, 0.3
 
 
 def steps_needed(target: list[int]) -> int:
@@ -49,6 +51,12 @@ def fusion_loss(said: FusionOutput, batch: Batch) -> tuple[Tensor, dict[str, Ten
     alpha = said.alpha[padding_mask(batch.lengths, said.alpha.shape[1])].mean()
     figures = {"ctc": symbols, "framewise": frames, "alpha": alpha}
     return symbols + FRAMEWISE * frames, {name: value.detach() for name, value in figures.items()}
+
+
+def temperature(rng: random.Random, done: float) -> float | None:
+    """`tau` for a batch: None in half of them, else annealed over the share `done` of the run, so that fusion meets the
+    router's doubts (Jang et al., arXiv 1611.01144)."""
+    return None if rng.random() < 0.5 else TAU_FIRST + min(1.0, done) * (TAU_LAST - TAU_FIRST)
 
 
 def padding_mask(lengths: Tensor, steps: int) -> Tensor:

@@ -15,12 +15,12 @@ from models.checkpoint import save
 from models.config import FusionConfig
 from models.error_rate import ErrorRate
 from models.fusion import Fusion, FusionInput
+from models.hearing import Experts
 from models.streaming import Window
 from models.training import feature_sets, growth
-from models.training.expert_loss import fusion_loss, padding_mask, read
+from models.training.expert_loss import fusion_loss, padding_mask, read, temperature
 from models.training.feature_clips import Batch, FeatureStore, Targets
 from models.training.feature_sets import Source, Takes
-from models.training.hearing import Experts, temperature
 from models.training.loop import Run, Schedule, best_device, learn
 
 SPELLED_SHARE = 0.2

@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from models.checkpoint import load
+from models.hearing import EXPERTS
 from models.training.corpora.sample import Split
 from models.training.expert_loss import padding_mask
-from models.training.hearing import EXPERTS
 from models.training.loop import device_of
 from models.training.paper_clips import Batches, SeenClip, ahead
 from models.training.paper_experts import MEASURED

@@ -15,11 +15,11 @@ from torch.nn import functional
 from models.checkpoint import save
 from models.error_rate import ErrorRate
 from models.fusion import Fusion, FusionOutput
+from models.hearing import Experts
 from models.routing import Router
 from models.streaming import Window
-from models.training.expert_loss import ctc, read
+from models.training.expert_loss import ctc, read, temperature
 from models.training.feature_clips import IGNORED
-from models.training.hearing import Experts, temperature
 from models.training.loop import Run, Schedule, learn, moved
 from models.training.paper_checkpointing import checkpointed
 from models.training.paper_features import FeatureBatch, FeatureFiles, batch_of, endless

@@ -22,11 +22,11 @@ from typing import Any
 import torch
 
 from models.checkpoint import load
+from models.hearing import EXPERTS
 from models.locate import Locator
 from models.training import paper_experts, paper_features, paper_fusion, paper_language
 from models.training.corpora.catalogue import opened
 from models.training.corpora.sample import SPLITS, Corpus, Reading, Sample, Split, resplit
-from models.training.hearing import EXPERTS
 from models.training.loop import best_device
 from models.training.paper_clips import Batches, Reader
 from models.training.paper_plan import LEAST_ACCURACY, SHARES, Origins, Plan, Sizes

@@ -16,11 +16,11 @@ from models.bundle import language
 from models.checkpoint import CheckpointError, load
 from models.decoded import reading_of
 from models.fusion import Fusion
+from models.hearing import Experts
 from models.hypothesis import Caption, Hypothesis, Token
 from models.prompts import Request
 from models.speech import Speaker
 from models.training.feature_clips import IGNORED
-from models.training.hearing import Experts
 from models.training.loop import moved
 from models.training.paper_clips import SeenClip
 from models.training.paper_features import Eyes, batch_of

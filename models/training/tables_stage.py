@@ -20,14 +20,14 @@ from torch import Tensor, nn
 
 from models.config import FusionConfig
 from models.evaluation.tables import Judged, judged, paired
+from models.hearing import EXPERTS, Experts
 from models.speech import Speaker
 from models.streaming import Window
 from models.training import feature_sets, shared_backbone
 from models.training.ablations import VARIANTS, Ablated, Variant
-from models.training.expert_loss import fusion_loss
+from models.training.expert_loss import fusion_loss, temperature
 from models.training.feature_clips import Batch, FeatureStore, Targets
 from models.training.feature_sets import Source, Takes
-from models.training.hearing import EXPERTS, Experts, temperature
 from models.training.loop import RUNS, Run, Schedule, best_device, learn
 
 TABLES = RUNS / "tables"

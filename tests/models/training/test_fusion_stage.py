@@ -12,10 +12,11 @@ import torch
 
 from models.checkpoint import load
 from models.fusion import Fusion
+from models.hearing import Experts
 from models.layout import MANUAL, MOUTH
 from models.training import feature_sets, fusion_stage
+from models.training.expert_loss import TAU_FIRST, TAU_LAST, temperature
 from models.training.feature_clips import FeatureClip, FeatureStore, Targets
-from models.training.hearing import TAU_FIRST, TAU_LAST, Experts, temperature
 from models.vocabulary import FINGERSPELLING
 
 BUNDLED = Path(__file__).parents[3] / "models" / "checkpoints" / "compact"

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from models.config import FusionConfig
+from models.hearing import Experts
 from models.layout import MANUAL, MOUTH
 from models.training import feature_sets, tables_stage
 from models.training.ablations import VARIANTS, Ablated
 from models.training.feature_clips import Batch, FeatureClip, FeatureStore, Targets
 from models.training.feature_sets import Source
-from models.training.hearing import Experts
 
 BUNDLED = Path(__file__).parents[3] / "models" / "checkpoints" / "compact"
 STEPS = 40

@@ -1,8 +1,7 @@
-"""What fusion hears while it learns: the router and the three experts over whole clips, and how routes are drawn."""
+"""What fusion hears: the router and the three experts, over whole sequences at once."""
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,6 @@ from models.routing import Router
 from models.streaming import Window
 
 EXPERTS = ("sign", "fingerspelling", "lips")
-TAU_FIRST, TAU_LAST = 1.0, 0.3
 
 
 class Experts(NamedTuple):
@@ -28,7 +26,7 @@ class Experts(NamedTuple):
     lips: Expert
 
     @staticmethod
-    def load(folder: Path, device: torch.device | None = None) -> Experts:
+    def load(folder: Path, device: torch.device | str = "cpu") -> Experts:
         """In evaluation mode; raises CheckpointError for the first that is missing."""
         return Experts(
             load(Router, folder, "router").to(device), *(load(Expert, folder, e).to(device) for e in EXPERTS)
@@ -41,10 +39,11 @@ class Experts(NamedTuple):
         return self
 
     def hear(
-        self, features: tuple[Tensor, Tensor, Tensor], mask: Tensor, window: Window | None = None,
+        self, features: tuple[Tensor, Tensor, Tensor], mask: Tensor | None = None, window: Window | None = None,
         tau: float | None = None,
     ) -> FusionInput:  # fmt: skip
-        """What they say of whole clips: `features` (clips, steps, ...) for signs, letters and lips, the router sees the first.
+        """What they say of `features` (batch, steps, ...) for signs, letters and lips; the router sees the first. `mask` (batch,
+        steps) is true where there is no padding.
 
         Routes are drawn by Gumbel-Softmax at temperature `tau`, or those taken live where it is None.
         """
@@ -56,9 +55,3 @@ class Experts(NamedTuple):
         return FusionInput(
             sign.hidden, sign.log_probs, spelled.hidden, spelled.log_probs, lips.hidden, lips.log_probs, routes
         )
-
-
-def temperature(rng: random.Random, done: float) -> float | None:
-    """`tau` for a batch: None in half of them, else annealed over the share `done` of the run, so that fusion meets the
-    router's doubts (Jang et al., arXiv 1611.01144)."""
-    return None if rng.random() < 0.5 else TAU_FIRST + min(1.0, done) * (TAU_LAST - TAU_FIRST)
