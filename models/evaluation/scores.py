@@ -9,6 +9,8 @@ from difflib import SequenceMatcher
 
 from sacrebleu.metrics.bleu import BLEU
 
+PUNCTUATION = '.,?!;:"()[]'
+
 
 def bleu(found: Sequence[str], truth: Sequence[str], *, tokenize: str = "13a") -> tuple[float, str]:
     """Corpus BLEU-4 (0..100) and its sacreBLEU signature; `tokenize` none takes the words as the corpus has them apart."""
@@ -31,13 +33,17 @@ def _quiet(name: str) -> Iterator[None]:
 
 def plain_words(text: str) -> list[str]:
     """The words of a text without case and punctuation: what a reader compares."""
-    words = (word.strip('.,?!;:"()[]').lower() for word in text.split())
-    return [word for word in words if word]
+    return [plain for word in text.split() if (plain := plain_word(word))]
+
+
+def plain_word(word: str) -> str:
+    """One of them; empty where it is all punctuation."""
+    return word.strip(PUNCTUATION).lower()
 
 
 def words_right(found: Sequence[str], truth: str) -> list[bool]:
     """Of the words of a caption, which stand in the truth at their place (by the longest matching blocks)."""
-    shown = [word.strip('.,?!;:"()[]').lower() for word in found]
+    shown = [plain_word(word) for word in found]
     right = [False] * len(shown)
     for block in SequenceMatcher(None, shown, plain_words(truth), autojunk=False).get_matching_blocks():
         right[block.a : block.a + block.size] = [True] * block.size

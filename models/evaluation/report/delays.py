@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from models.evaluation.scores import plain_word
+
 SOURCE_TOKEN_MS = 300.0
 
 
@@ -49,15 +51,11 @@ def first_shown(versions: Sequence[Version]) -> Delays:
     in order, so none before the word before it. Case and punctuation do not count."""
     seen: Counter[str] = Counter()
     moments: list[Version] = []
-    for word in map(_plain, versions[-1].words if versions else ()):
+    for word in map(plain_word, versions[-1].words if versions else ()):
         seen[word] += 1
-        first = next(v for v in versions if list(map(_plain, v.words)).count(word) >= seen[word])
+        first = next(v for v in versions if list(map(plain_word, v.words)).count(word) >= seen[word])
         moments.append(max(moments[-1], first, key=lambda version: version.media_ms) if moments else first)
     return _delays(moments)
-
-
-def _plain(word: str) -> str:
-    return word.strip('.,?!;:"()').lower()
 
 
 def finals_alone(versions: Sequence[Version]) -> Delays:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from models.evaluation.report.records import FoundWord, Sentence
-from models.evaluation.scores import plain_words
+from models.evaluation.scores import PUNCTUATION, plain_words
 from models.synthetic.sentences import LONGEST_SPELLED, english_to_glosses
 
 FUNCTION_WORDS: dict[str, frozenset[str]] = {
@@ -86,7 +86,7 @@ def _placed_names(text: str, spelled: frozenset[str]) -> list[tuple[int, str]]:
 
 def bare(word: str) -> str:
     """A word without punctuation and a possessive's ending."""
-    return word.strip('.,?!;:"()[]').removesuffix("'s")
+    return word.strip(PUNCTUATION).removesuffix("'s")
 
 
 def is_spelled(word: str, spelled: frozenset[str]) -> bool:
