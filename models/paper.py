@@ -18,10 +18,10 @@ from models.config import BeamConfig, Config, ExpertConfig, FusionConfig, Router
 from models.experts import Expert
 from models.fusion import Fusion, FusionInput
 from models.patches import Patching, colours, cut
-from models.routing import Router, from_rest
+from models.routing import Router, from_rest, holding
 from models.static_llama import LlamaSizes
 from models.vit import VisionConfig, VisionTransformer, Way
-from models.vocabulary import LETTERS, PHONEMES, REST, ROUTES
+from models.vocabulary import LETTERS, PHONEMES
 
 CROPS = ("body", "right_hand", "left_hand", "mouth")
 SYMBOLS = BeamConfig().symbols  # likeliest symbols of a step that the search on the host looks at
@@ -154,7 +154,7 @@ class PaperTemporal:
         """
         chunk = features.float().view(len(rows), CHUNK_FRAMES, -1)
         manual, mouth = chunk[..., : self.config.manual], chunk[..., self.config.manual :]
-        held = (self._from_rest[rows] + REST) % len(ROUTES)
+        held = holding(self._from_rest[rows])
         routes = self._advance(self.router, rows, manual, held).routes
         self._from_rest[rows] = from_rest(routes)
         experts = ((self.sign, manual), (self.fingerspelling, manual), (self.lips, mouth))

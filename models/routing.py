@@ -1,7 +1,6 @@
 """Sign, fingerspelling or rest: which expert is to be heard at every step."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -10,28 +9,21 @@ from torch.nn.functional import gumbel_softmax, one_hot
 
 from models.config import RouterConfig
 from models.layers.attention import Sight
-from models.layers.encoder import Encoder, EncoderState, Fresh, Kept
+from models.layers.encoder import Encoder, Fresh, Kept
 from models.layers.standardise import Standardise
-from models.streaming import StreamState, Window, keep
+from models.streaming import Window
 from models.vocabulary import REST, ROUTES
 
 
-@dataclass
-class RouterState(StreamState):
-    """The encoder's memory, and the route that holds, int64 (slots,), counted from rest so that empty means rest."""
-
-    encoder: EncoderState
-    from_rest: Tensor
-
-    @property
-    def held(self) -> Tensor:
-        """The route that holds, (slots,)."""
-        return (self.from_rest + REST) % len(ROUTES)
-
-
 def from_rest(routes: Tensor) -> Tensor:
-    """What a chunk's one-hot routes (slots, steps, 3) leave in `RouterState.from_rest`."""
+    """The routes that hold after a chunk's one-hot routes (slots, steps, 3), int64 (slots,), counted from rest so that empty
+    memory means rest."""
     return (routes[:, -1].argmax(dim=-1) - REST) % len(ROUTES)
+
+
+def holding(counted: Tensor) -> Tensor:
+    """The routes (slots,) that are so far from rest."""
+    return (counted + REST) % len(ROUTES)
 
 
 class RouterOutput(NamedTuple):
@@ -53,14 +45,6 @@ class Router(nn.Module):
         self.encoder = Encoder(config)
         self.head = nn.Linear(config.dim, len(ROUTES))
 
-    def new_state(self, slots: int, device: torch.device | None = None) -> RouterState:
-        """Nothing seen yet, at rest."""
-        return RouterState(self.encoder.new_state(slots, device), torch.zeros(slots, dtype=torch.int64, device=device))
-
-    def reset(self, state: RouterState, mask: Tensor) -> None:
-        """Empty the slots where `mask` (slots,) is true."""
-        state.reset(mask)
-
     def forward(self, features: Tensor, mask: Tensor | None = None, window: Window | None = None) -> Tensor:
         """Logits (batch, steps, 3) of whole sequences (batch, steps, in_features)."""
         logits: Tensor = self.head(self.encoder(self._enter(features), mask, window)).float()
@@ -70,20 +54,12 @@ class Router(nn.Module):
         """One-hot routes (batch, steps, 3) of whole sequences.
 
         In training a sample by Gumbel-Softmax at temperature `tau`, hard forward, soft backward (Jang et al.,
-        arXiv 1611.01144); else what `step` would have given from the first step on.
+        arXiv 1611.01144); else what `advance` would have given from the first step on.
         """
         if training:
             return gumbel_softmax(logits, tau=tau, hard=True, dim=-1)
         held = torch.full((len(logits),), REST, dtype=torch.int64, device=logits.device)
         return self._hold(logits, held)
-
-    @torch.no_grad()
-    def step(self, features: Tensor, state: RouterState, active: Tensor) -> RouterOutput:
-        """Whole chunks (slots, n * chunk, in_features); advances the slots where `active` (slots,) is true."""
-        logits = self.head(self.encoder.step(self._enter(features), state.encoder, active)).float()
-        routes = self._hold(logits, state.held)
-        keep(state.from_rest, from_rest(routes), active)
-        return RouterOutput(logits, routes)
 
     def advance(self, features: Tensor, held: Tensor, sight: Sight, kept: Sequence[Kept]) -> tuple[RouterOutput, Fresh]:
         """One chunk (slots, chunk, in_features) after what the slots remember, the routes `held` (slots,) among it; changes

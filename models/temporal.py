@@ -26,9 +26,8 @@ from models.layers.attention import Sight
 from models.layers.encoder import Encoder, Fresh, Kept, Rows
 from models.layers.rotary import Rotation
 from models.layout import MANUAL, MOUTH
-from models.routing import Router, from_rest
+from models.routing import Router, from_rest, holding
 from models.streaming import Window
-from models.vocabulary import REST, ROUTES
 
 Mask = NDArray[np.bool_]
 Described = tuple[str, nn.Module, tuple[Tensor, ...]]
@@ -196,7 +195,7 @@ class Temporal:
         return torch.from_numpy(numbers)
 
     def _held(self, rows: Rows) -> Tensor:
-        return (self._from_rest[rows] + REST) % len(ROUTES)
+        return holding(self._from_rest[rows])
 
     def _hold(self, routes: Tensor, rows: Rows, active: Mask) -> None:
         left = torch.where(torch.from_numpy(active).to(self.device)[rows], from_rest(routes), self._from_rest[rows])

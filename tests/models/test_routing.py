@@ -2,16 +2,28 @@
 
 import torch
 
+from models.clock import CHUNK_FRAMES
 from models.config import RouterConfig
-from models.routing import Router
+from models.routing import Router, RouterOutput, from_rest, holding
 from models.vocabulary import FINGERSPELLING, REST, SIGN
 
 CONFIG = RouterConfig(in_features=10, dim=32, heads=4, conv_kernel=5)
-EVERYONE = torch.ones(2, dtype=torch.bool)
 
 
 def logits_of(*probabilities: tuple[float, float, float]) -> torch.Tensor:
     return torch.tensor(probabilities).log()[None]
+
+
+def live(router: Router, features: torch.Tensor) -> RouterOutput:
+    """(slots, steps, channels) a chunk at a time, as the networks over time go."""
+    state, counted, outputs = router.encoder.new_state(len(features)), torch.zeros(len(features), dtype=torch.int64), []
+    for chunk in torch.split(features, CHUNK_FRAMES, dim=1):
+        sight, kept = router.encoder.sight(state.seen, chunk), state.kept(slice(None))
+        out, fresh = router.advance(chunk, holding(counted), sight, kept)
+        state.write(fresh, torch.ones(len(features), dtype=torch.bool))
+        counted = from_rest(out.routes)
+        outputs.append(out)
+    return RouterOutput(*(torch.cat(parts, dim=1) for parts in zip(*outputs, strict=True)))
 
 
 @torch.no_grad()
@@ -19,13 +31,10 @@ def test_chunked_equals_offline_routes_included() -> None:
     router = Router(CONFIG).eval()
     router.head.weight.mul_(10)
     features = torch.randn(2, 80, 10)
-    logits = router(features)
-    state = router.new_state(2)
-    outputs = [router.step(part, state, EVERYONE) for part in torch.split(features, [8, 32, 16, 24], dim=1)]
-    torch.testing.assert_close(torch.cat([output.logits for output in outputs], dim=1), logits, atol=1e-4, rtol=0)
-    routes = torch.cat([output.routes for output in outputs], dim=1)
-    torch.testing.assert_close(routes, router.route(logits))
-    assert set(routes.argmax(dim=-1).flatten().tolist()) == {SIGN, FINGERSPELLING, REST}
+    logits, said = router(features), live(router, features)
+    torch.testing.assert_close(said.logits, logits, atol=1e-4, rtol=0)
+    torch.testing.assert_close(said.routes, router.route(logits))
+    assert set(said.routes.argmax(dim=-1).flatten().tolist()) == {SIGN, FINGERSPELLING, REST}
 
 
 @torch.no_grad()
@@ -38,22 +47,16 @@ def test_never_sees_the_future() -> None:
 
 
 @torch.no_grad()
-def test_reset_and_inactive_slots() -> None:
+def test_rows_do_not_touch_each_other() -> None:
     router = Router(CONFIG).eval()
-    state = router.new_state(2)
-    router.step(torch.randn(2, 48, 10), state, EVERYONE)
-    state.from_rest.fill_((SIGN - REST) % 3)
-    seen = state.encoder.seen.clone()
-    router.step(torch.randn(2, 8, 10), state, torch.zeros(2, dtype=torch.bool))
-    assert state.encoder.seen.equal(seen)
-    assert state.from_rest.tolist() == [1, 1]
-    router.reset(state, torch.tensor([False, True]))
-    assert state.from_rest.tolist() == [1, 0]
-    features = torch.randn(2, 8, 10)
-    fresh = router.step(features, router.new_state(2), EVERYONE)
-    after = router.step(features, state, EVERYONE)
-    torch.testing.assert_close(after.logits[1], fresh.logits[1])
-    torch.testing.assert_close(after.routes[1], fresh.routes[1])
+    features = torch.randn(2, 32, 10)
+    torch.testing.assert_close(live(router, features).logits[1:], live(router, features[1:]).logits)
+
+
+def test_what_holds_is_counted_from_rest() -> None:
+    routes = torch.nn.functional.one_hot(torch.tensor([[SIGN, REST], [REST, FINGERSPELLING], [SIGN, SIGN]]), 3)
+    assert holding(from_rest(routes)).tolist() == [REST, FINGERSPELLING, SIGN]
+    assert holding(torch.zeros(2, dtype=torch.int64)).tolist() == [REST, REST]
 
 
 def test_a_route_holds_until_another_clearly_leads() -> None:
