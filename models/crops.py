@@ -4,8 +4,11 @@ Boxes are `(centre_x / width, centre_y / height, side / height)` of the canvas; 
 may come in either form of `models/canvas.py`; crops are the same but for rounding.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.canvas import BLACK, RANGE_Y, TO_RGB
 from models.clock import HEIGHT, WIDTH
-from models.cutting import cut_hands, cut_mouth
+from models.cutting import cut_all, cut_hands, cut_mouth
 from models.layout import GEOMETRY
 
 HAND_SIDE, HAND_ENLARGE = 64, 1.25
@@ -25,6 +28,14 @@ HANDS = ("right_hand", "left_hand")
 
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float]
+
+
+class Found(NamedTuple):
+    """A hand or a mouth, where it is, and the number of its canvas."""
+
+    canvas: int
+    part: str
+    box: Box
 
 
 def crop(pixels: Pixels, box: Box, size: int, enlarge: float) -> Pixels:
@@ -71,6 +82,39 @@ def hands(canvas: Pixels, found: Sequence[tuple[Box, bool]], into: Pixels) -> No
     else:
         squares = np.array([_square(box, WIDTH, HEIGHT, HAND_ENLARGE) for box, _ in found], np.int64)
         cut_hands(canvas, squares.reshape(-1, 3), np.array([left for _, left in found], np.bool_), TO_RGB, into)
+
+
+def cut(canvases: Sequence[Pixels], found: Sequence[Found], hands_into: Pixels, mouths_into: Pixels) -> None:
+    """`hand` and `mouth` of what was `found`, in its order, `hands_into` (N, 64, 64, 3) and `mouths_into` (N, 40, 40); one call
+    for all of it, where the canvases are I420."""
+    hands_found = [one for one in found if one.part != "mouth"]
+    mouths_found = [one for one in found if one.part == "mouth"]
+    if canvases[0].ndim == 3:
+        for place, one in zip(hands_into, hands_found, strict=True):
+            hands(canvases[one.canvas], [(one.box, one.part == "left_hand")], place[None])
+        for place, one in zip(mouths_into, mouths_found, strict=True):
+            mouth(canvases[one.canvas], one.box, place)
+        return
+    assert all(canvas.shape == canvases[0].shape and canvas.flags.c_contiguous for canvas in canvases), "no canvases"
+    mirrored = np.array([one.part == "left_hand" for one in hands_found], np.bool_)
+    cut_all(
+        np.array([canvas.ctypes.data for canvas in canvases], np.int64), canvases[0].shape,
+        (*_squares(hands_found, HAND_ENLARGE), mirrored, hands_into),
+        (*_squares(mouths_found, MOUTH_ENLARGE), mouths_into), (TO_RGB, float(BLACK[0]), 1 / RANGE_Y),
+    )  # fmt: skip
+
+
+def warm_up(canvas: Pixels) -> None:
+    """Compiles `cut`, or loads what was compiled before."""
+    found = [Found(0, "right_hand", (0.5, 0.5, 0.2)), Found(0, "mouth", (0.5, 0.5, 0.2))]
+    into = np.empty((1, HAND_SIDE, HAND_SIDE, 3), np.uint8), np.empty((1, MOUTH_SIDE, MOUTH_SIDE), np.uint8)
+    cut([canvas], found, *into)
+
+
+def _squares(found: Sequence[Found], enlarge: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Their canvases (N,) and squares (N, 3)."""
+    squares = [_square(one.box, WIDTH, HEIGHT, enlarge) for one in found]
+    return np.array([one.canvas for one in found], np.int64), np.array(squares, np.int64).reshape(-1, 3)
 
 
 def mouth(canvas: Pixels, box: Box, into: Pixels | None = None) -> Pixels:

@@ -10,7 +10,11 @@ square lies on them, to a quarter of their pixels.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numba import carray, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from models.kept import kept
@@ -19,6 +23,37 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 _ROUNDING = np.float32(0.5)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _pixels_at(typing: Any, address: Any) -> Any:
+    """A number as the address of bytes."""
+
+    def written(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.uint8)(address), written
+
+
+@kept
+def cut_all(addresses: NDArray[np.int64], shape: tuple[int, int], hands: Any, mouths: Any, looks: Any) -> None:
+    """Hands and mouths of many canvases (each of `shape`, contiguous), which lie at `addresses`, in one call.
+
+    `hands` are (numbers of the canvases (N,), squares (N, 3), mirrored (N,), into (N, size, size, 3)), `mouths` the same
+    without `mirrored`; `looks` is (`to_rgb`, `darkest`, `contrast`) of `cut_hands` and `cut_mouth`.
+    """
+    to_rgb, darkest, contrast = looks
+    canvases, squares, mirrored, into = hands
+    for number in range(len(canvases)):
+        canvas = carray(_pixels_at(addresses[canvases[number]]), shape)
+        cut_hands(
+            canvas, squares[number : number + 1], mirrored[number : number + 1], to_rgb, into[number : number + 1]
+        )
+    lips, of_lips, grey = mouths
+    for number in range(len(lips)):
+        canvas = carray(_pixels_at(addresses[lips[number]]), shape)
+        left, top, side = of_lips[number]
+        cut_mouth(canvas, (left, top, side), darkest, contrast, grey[number])
 
 
 @kept
@@ -75,15 +110,30 @@ def _resample(plane: Pixels, left: float, top: float, side: float, into: Floats)
     size = len(into)
     first_row, down = _taps(top, side, size)
     first_column, across = _taps(left, side, size)
-    start_row, start_column = first_row[0], first_column[0]
-    rows = first_row[-1] + down.shape[1] - start_row
-    columns = first_column[-1] + across.shape[1] - start_column
-    tile = np.empty((rows, columns), np.float32)
-    for row in range(rows):
-        _copy_line(plane[min(max(start_row + row, 0), plane.shape[0] - 1)], start_column, tile[row])
+    start = first_column[0]
+    columns = first_column[-1] + across.shape[1] - start
     middle = np.empty((size, columns), np.float32)
-    _weighed(tile, first_row - start_row, down, middle)
-    _weighed(np.ascontiguousarray(middle.T), first_column - start_column, across, into)
+    if start >= 0 and start + columns <= plane.shape[1]:
+        _weighed_pixels(plane[:, start : start + columns], first_row, down, middle)
+    else:
+        rows = first_row[-1] + down.shape[1] - first_row[0]
+        tile = np.empty((rows, columns), np.float32)
+        for row in range(rows):
+            _copy_line(plane[min(max(first_row[0] + row, 0), plane.shape[0] - 1)], start, tile[row])
+        _weighed(tile, first_row - first_row[0], down, middle)
+    _weighed(np.ascontiguousarray(middle.T), first_column - start, across, into)
+
+
+@kept
+def _weighed_pixels(lines: Pixels, first: NDArray[np.int64], weights: Floats, into: Floats) -> None:
+    """`_weighed` of pixels as they lie; above and below of them the edge repeats."""
+    for out in range(len(into)):
+        total = into[out]
+        total[:] = 0
+        for tap in range(weights.shape[1]):
+            weight, line = weights[out, tap], lines[min(max(first[out] + tap, 0), len(lines) - 1)]
+            for column in range(len(total)):
+                total[column] += weight * np.float32(line[column])
 
 
 @kept

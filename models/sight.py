@@ -23,6 +23,7 @@ from models.backends import Backend, Network
 from models.canvas import SMALL_HEIGHT, SMALL_WIDTH, shrink
 from models.checkpoint import EIGHT_BITS
 from models.clock import CHUNK_FRAMES
+from models.crops import Found
 from models.features import HandEncoder
 from models.layout import HAND, MANUAL, MOUTH
 from models.lips import MouthEncoder
@@ -31,6 +32,7 @@ from models.locate import Boxes, BoxSmoother, Locator, PeakLocator
 Frames = NDArray[np.uint8]
 Chunks = Frames | Mapping[int, Sequence[Frames]]
 SIDES = ("right_hand", "left_hand")
+CUT = (*SIDES, "mouth")
 
 
 class Tracked(NamedTuple):
@@ -138,9 +140,8 @@ class Sight:
         shrunk = [shrink(frame) for frame in _each(frames, rows)] if small is None else _each(small, rows)
         pictures = np.stack(shrunk)
         found = self.find(pictures)
-        by_row = pictures.reshape(len(rows), CHUNK_FRAMES, -1)
-        seen.frozen[rows] = (by_row[:, 1:] == by_row[:, :1]).all((1, 2))
-        pieces = Pieces(len(shrunk))
+        seen.frozen[rows] = [_is_frozen(chunk) for chunk in pictures.reshape(len(rows), CHUNK_FRAMES, -1)]
+        pieces: list[Found] = []
         for at, row in enumerate(rows):
             for step in range(CHUNK_FRAMES):
                 boxes = self.smoothers[row](found[at * CHUNK_FRAMES + step])
@@ -148,50 +149,37 @@ class Sight:
                 self.previous[row] = boxes
                 seen.hands[row, step] = any(boxes.get(side) is not None for side in SIDES)
                 seen.faces[row, step] = boxes.get("face") is not None
-                pieces.take(frames[row][step], boxes, row, step)
-        self._encode_pieces(pieces, seen.manual, seen.mouth)
+                own = ((part, boxes.get(part)) for part in CUT)
+                pieces += [Found(at * CHUNK_FRAMES + step, part, box) for part, box in own if box is not None]
+        self._encode_pieces(_each(frames, rows), pieces, rows, seen)
 
-    def _encode_pieces(self, pieces: Pieces, manual: NDArray[np.float32], mouth: NDArray[np.float32]) -> None:
-        if pieces.hand_places:
-            embedded, (rows, steps, sides) = self.networks.hand(pieces.hands), np.array(pieces.hand_places).T
-            for side in range(len(SIDES)):
-                own = sides == side
-                manual[rows[own], steps[own], side * HAND : (side + 1) * HAND] = embedded[own]
-        if pieces.mouth_places:
-            rows, steps = np.array(pieces.mouth_places).T
-            mouth[rows, steps] = self.networks.mouth(pieces.mouths)
+    def _encode_pieces(self, frames: list[Frames], pieces: list[Found], rows: list[int], seen: Arrays) -> None:
+        """Cuts the pieces out of the rows' frames; each feature goes where its piece was."""
+        hands = [piece for piece in pieces if piece.part != "mouth"]
+        mouths = [piece for piece in pieces if piece.part == "mouth"]
+        cut_hands = np.empty((len(hands), crops.HAND_SIDE, crops.HAND_SIDE, 3), np.uint8)
+        cut_mouths = np.empty((len(mouths), crops.MOUTH_SIDE, crops.MOUTH_SIDE), np.uint8)
+        if pieces:
+            crops.cut(frames, pieces, cut_hands, cut_mouths)
+        if hands:
+            embedded, places = self.networks.hand(cut_hands), _places(hands, rows)
+            for number, side in enumerate(SIDES):
+                own = np.array([piece.part == side for piece in hands])
+                seen.manual[places[0][own], places[1][own], number * HAND : (number + 1) * HAND] = embedded[own]
+        if mouths:
+            seen.mouth[_places(mouths, rows)] = self.networks.mouth(cut_mouths)
+
+
+def _places(pieces: list[Found], rows: list[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and steps of the pieces' frames."""
+    at = np.array([piece.canvas for piece in pieces])
+    return np.array(rows)[at // CHUNK_FRAMES], at % CHUNK_FRAMES
+
+
+def _is_frozen(pictures: Frames) -> bool:
+    """Whether pictures (C, bytes) are all one; nearly always the first two say that they are not."""
+    return all(np.array_equal(pictures[0], picture) for picture in pictures[1:])
 
 
 def _each(frames: Chunks, rows: list[int]) -> list[Frames]:
     return [frame for row in rows for frame in frames[row]]
-
-
-class Pieces:
-    """The crops of one batched chunk of so many frames, and where each belongs."""
-
-    def __init__(self, frames: int) -> None:
-        self._hands = np.empty((len(SIDES) * frames, crops.HAND_SIDE, crops.HAND_SIDE, 3), np.uint8)
-        self._mouths = np.empty((frames, crops.MOUTH_SIDE, crops.MOUTH_SIDE), np.uint8)
-        self.hand_places: list[tuple[int, int, int]] = []
-        self.mouth_places: list[tuple[int, int]] = []
-
-    @property
-    def hands(self) -> Frames:
-        """Those cut so far: (N, 64, 64, 3)."""
-        return self._hands[: len(self.hand_places)]
-
-    @property
-    def mouths(self) -> Frames:
-        """Those cut so far: (N, 40, 40)."""
-        return self._mouths[: len(self.mouth_places)]
-
-    def take(self, frame: Frames, boxes: Boxes, row: int, step: int) -> None:
-        """Cuts what was found on one frame out of it."""
-        found = [(side, box) for side, name in enumerate(SIDES) if (box := boxes.get(name)) is not None]
-        if found:
-            first = len(self.hand_places)
-            crops.hands(frame, [(box, side == 1) for side, box in found], self._hands[first : first + len(found)])
-            self.hand_places += [(row, step, side) for side, _ in found]
-        if (box := boxes.get("mouth")) is not None:
-            crops.mouth(frame, box, self._mouths[len(self.mouth_places)])
-            self.mouth_places.append((row, step))

@@ -1,35 +1,46 @@
 """Threads that look at pictures, so that the rest of a worker goes on meanwhile. They know slots, not streams.
 
-An eye looks at one batch of chunks at a time; a slot is with one eye at most, so its chunks are looked at in their order.
+An eye looks at one batch of chunks at a time, then takes the next by itself if any waits: it never waits for what follows a
+look. A slot is with one eye at most, so its chunks are looked at in their order.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Set
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from app.engine.messages import Chunk
+
+Batch = dict[int, Chunk]
+"""Chunks by their slots."""
 
 
 @dataclass(frozen=True)
 class Looked:
     """Chunks whose pictures were looked at, by slot; the networks over time have not had them yet."""
 
-    chunks: dict[int, Chunk]
+    chunks: Batch
     seen: Any
     begun_s: float
 
 
 class Eyes:
-    """`count` threads that run `look`. Its file descriptor can be read when a look is over: wait for it beside a pipe."""
+    """`count` threads that run `look` on what `take` gives them, which is called with the slots that are looked at already and
+    the number of idle eyes, under `lock`. Its file descriptor can be read when a look is over: wait for it beside a pipe."""
 
-    def __init__(self, count: int, look: Callable[[dict[int, Chunk]], Looked]) -> None:
-        self._count, self._look = count, look
+    def __init__(self, count: int, look: Callable[[Batch], Looked], take: Callable[[Set[int], int], Batch]) -> None:
+        self._count, self._look, self._take = count, look, take
         self._pool = ThreadPoolExecutor(count, "eyes")
-        self._looking: dict[Future[Looked], Set[int]] = {}
+        self.lock = threading.RLock()
+        """Guards what `take` reads, and what is looked at and over."""
+        self._changed = threading.Condition(self.lock)
+        self._looking: list[Batch] = []
+        self._over: list[Looked | Exception] = []
+        self._is_closed = False
         self._woken, self._wakes = os.pipe()
         os.set_blocking(self._woken, False)
 
@@ -43,36 +54,69 @@ class Eyes:
 
     @property
     def slots(self) -> Set[int]:
-        """Slots whose chunks are being looked at, or were and are not collected yet."""
-        return frozenset().union(*self._looking.values())
+        """Slots whose chunks are being looked at."""
+        with self.lock:
+            return frozenset[int]().union(*self._looking)
 
-    def look(self, chunks: dict[int, Chunk]) -> None:
-        """Sets an idle eye to look."""
-        future = self._pool.submit(self._look, chunks)
-        self._looking[future] = chunks.keys()
-        future.add_done_callback(self._wake)
+    @property
+    def is_over(self) -> bool:
+        """Whether there is something to collect."""
+        return bool(self._over)
+
+    def start(self) -> None:
+        """Sets idle eyes to look at what waits."""
+        with self.lock:
+            while chunks := self._next():
+                self._pool.submit(self._run, chunks)
 
     def collect(self) -> list[Looked]:
-        """What was looked at since the last time, in the order in which it was begun; raises what a look raised."""
+        """What was looked at since the last time, a slot's chunks in their order; raises what a look raised."""
         self._forget_waking()
-        over = [future for future in self._looking if future.done()]
-        for future in over:
-            del self._looking[future]
-        return [future.result() for future in over]
+        with self.lock:
+            over, self._over = self._over, []
+        looked: list[Looked] = []
+        for outcome in over:
+            if isinstance(outcome, Exception):
+                raise outcome
+            looked.append(outcome)
+        return looked
 
     def settle(self, slot: int) -> None:
         """Waits until no eye looks at the slot; what was looked at is there to collect."""
-        wait([future for future, slots in self._looking.items() if slot in slots])
+        with self._changed:
+            self._changed.wait_for(lambda: slot not in self.slots)
 
     def close(self) -> None:
         """Ends the threads, after what they look at."""
+        self._is_closed = True
         self._pool.shutdown()
         os.close(self._woken)
         os.close(self._wakes)
 
-    def _wake(self, _: Future[Looked]) -> None:
-        """Called when a look is over already; who collected it meanwhile is woken once for nothing."""
-        os.write(self._wakes, b".")
+    def _next(self) -> Batch:
+        """The next batch, noted as being looked at; nothing where no eye is idle or nothing waits."""
+        chunks = self._take(self.slots, self.idle) if self.idle and not self._is_closed else {}
+        if chunks:
+            self._looking.append(chunks)
+        return chunks
+
+    def _run(self, chunks: Batch) -> None:
+        """An eye's work until nothing waits."""
+        while chunks:
+            outcome = self._outcome(chunks)
+            with self.lock:
+                self._looking = [batch for batch in self._looking if batch is not chunks]
+                self._over.append(outcome)
+                chunks = self._next() if isinstance(outcome, Looked) else {}
+                self._changed.notify_all()
+            os.write(self._wakes, b".")
+
+    def _outcome(self, chunks: Batch) -> Looked | Exception:
+        """A failure is raised where it is collected."""
+        try:
+            return self._look(chunks)
+        except Exception as error:
+            return error
 
     def _forget_waking(self) -> None:
         try:

@@ -16,9 +16,12 @@ class Scheduler:
     def __init__(self, slots: int) -> None:
         self._waiting: list[deque[Chunk | Finalize]] = [deque() for _ in range(slots)]
 
-    def waits_for(self, busy: Set[int]) -> bool:
-        """Whether anything waits that is not behind a `busy` slot's earlier chunk."""
-        return any(waiting and slot not in busy for slot, waiting in enumerate(self._waiting))
+    def waits_for(self, busy: Set[int], *, looks: bool = True) -> bool:
+        """Whether anything waits that is not behind a `busy` slot's earlier chunk; without `looks`, anything but chunks."""
+        return any(
+            waiting and slot not in busy and (looks or isinstance(waiting[0], Finalize))
+            for slot, waiting in enumerate(self._waiting)
+        )
 
     def push(self, work: Chunk | Finalize) -> None:
         """Puts work behind what its slot has already."""
@@ -37,11 +40,12 @@ class Scheduler:
                 found.append(waiting.popleft())  # type: ignore[arg-type]
         return found
 
-    def chunks(self, busy: Set[int], shares: int) -> dict[int, Chunk]:
-        """Takes out the next chunk of slots that are not `busy`, by slot: one of `shares` even shares of all that wait, so that
-        as many batches can be looked at side by side."""
+    def chunks(self, busy: Set[int], idle: int, eyes: int) -> dict[int, Chunk]:
+        """Takes out the next chunk of slots that are not `busy`, by slot: an even share for each of the `idle` eyes, and no
+        more than an even share for each of all `eyes` of what is looked at or waits."""
         ready = [
             slot for slot, waiting in enumerate(self._waiting)
             if slot not in busy and waiting and isinstance(waiting[0], Chunk)
         ]  # fmt: skip
-        return {slot: self._waiting[slot].popleft() for slot in ready[: -(-len(ready) // shares)]}  # type: ignore[misc]
+        most = min(-(-len(ready) // idle), -(-(len(ready) + len(busy)) // eyes))
+        return {slot: self._waiting[slot].popleft() for slot in ready[:most]}  # type: ignore[misc]

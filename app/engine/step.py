@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -76,7 +76,8 @@ class EngineStep:
     """Streams in slots, their frames in `rings`; what is to be said goes to `send`, ended segments to `refine`.
 
     A chunk is first looked at by one of the `eyes`, threads with a batch of slots each, then gone on with here: networks
-    over time, search, what to tell. So cores that look never wait for what follows, nor for each other.
+    over time, search, what to tell. Eyes take what waits by themselves, so they never wait for what follows, nor for each
+    other.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class EngineStep:
         self._translator, self._rings, self._send, self._refine = translator, rings, send, refine
         self._streams: dict[int, Stream] = {}
         self._recalls, self._returning = recalls, list[Open]()
-        self.eyes = Eyes(translator.lanes, self._look)
+        self.eyes = Eyes(translator.lanes, self._look, self._take)
         self._ready: deque[Looked | Finalize] = deque()
 
     def receive(self, message: Any) -> None:
@@ -112,24 +113,23 @@ class EngineStep:
         elif isinstance(message, Refine):
             self._refine_again(self._streams[message.slot], message)
         else:
-            self.scheduler.push(message)
+            with self.eyes.lock:
+                self.scheduler.push(message)
 
     @property
     def has_work(self) -> bool:
         """Whether a tick would find something to do at once."""
-        starts = self.eyes.idle > 0 and self.scheduler.waits_for(self.eyes.slots)
-        return bool(self._ready or self._returning or starts)
+        with self.eyes.lock:
+            waits = self.scheduler.waits_for(self.eyes.slots, looks=self.eyes.idle > 0)
+            return bool(self._ready or self._returning or self.eyes.is_over or waits)
 
     def tick(self) -> None:
         """Sets idle eyes to look at what waits, then goes on with one batch that was looked at, or finishes a segment."""
         self._recall()
-        self._collect()
-        self._ready.extend(self.scheduler.finalizes(self.eyes.slots))
-        while idle := self.eyes.idle:
-            chunks = self.scheduler.chunks(self.eyes.slots, shares=idle)
-            if not chunks:
-                break
-            self.eyes.look(chunks)
+        with self.eyes.lock:  # between the two no eye may end a look that a finalize comes after
+            self._collect()
+            self._ready.extend(self.scheduler.finalizes(self.eyes.slots))
+        self.eyes.start()
         if self._ready:
             work = self._ready.popleft()
             if isinstance(work, Finalize):
@@ -139,6 +139,9 @@ class EngineStep:
 
     def _collect(self) -> None:
         self._ready.extend(self.eyes.collect())
+
+    def _take(self, busy: Set[int], idle: int) -> dict[int, Chunk]:
+        return self.scheduler.chunks(busy, idle, self._translator.lanes)
 
     def _look(self, chunks: dict[int, Chunk]) -> Looked:
         begun_s = time.monotonic()
@@ -245,7 +248,8 @@ class EngineStep:
 
     def _forget(self, slot: int) -> None:
         """Leaves out all work of a slot, wherever it is, so that another stream may begin there."""
-        self.scheduler.clear(slot)
+        with self.eyes.lock:
+            self.scheduler.clear(slot)
         self.eyes.settle(slot)
         self._collect()
         for work in self._ready:

@@ -137,8 +137,7 @@ def load_translator(config: WorkerConfig) -> Translator:
 def warm_up(translator: Translator) -> None:
     """Runs every part once, so that what is built at its first use does not delay the first stream's captions."""
     blank = np.zeros((I420_ROWS, WIDTH), np.uint8)
-    crops.hand(blank, (0.5, 0.5, 0.2), left=False)
-    crops.mouth(blank, (0.5, 0.5, 0.2))
+    crops.warm_up(blank)
     translator.open(0)
     translator.step({0: [blank] * CHUNK_FRAMES}, np.arange(translator.slots) == 0)
     translator.close(0)

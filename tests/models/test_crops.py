@@ -1,5 +1,7 @@
 """Crops and geometry: the right pixels, at the picture's edge too, and channels that mean what they say."""
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -96,3 +98,23 @@ def test_mirrored_boxes_give_the_mirrored_channels() -> None:
     assert other[:6] == pytest.approx(one[6:12] * sign, abs=1e-6)
     assert other[12:15] == pytest.approx(one[12:15] * [1, -1, 1], abs=1e-6)
     assert other[15:18] == pytest.approx(one[18:21] * [-1, 1, 1], abs=1e-6)
+
+
+def test_many_crops_in_one_call_are_those_of_each_alone() -> None:
+    """Of canvases in either form, wherever they lie."""
+    i420, rgb = _both_forms()
+    for first in (i420, rgb):
+        canvases = [first, np.ascontiguousarray(first[::-1])]
+        boxes = [(0.5, 0.5, 0.25), (0.0, 0.1, 0.3), (0.31, 0.72, 0.08), (1.2, -0.3, 0.2)]
+        found = [
+            crops.Found(number % 2, part, box)
+            for number, (part, box) in enumerate(itertools.product((*crops.HANDS, "mouth"), boxes))
+        ]
+        hands, mouths = np.empty((8, 64, 64, 3), np.uint8), np.empty((4, 40, 40), np.uint8)
+        crops.cut(canvases, found, hands, mouths)
+        for one, place in zip(found, (*hands, *mouths), strict=True):
+            canvas = canvases[one.canvas]
+            alone = crops.mouth(canvas, one.box)
+            if one.part != "mouth":
+                alone = crops.hand(canvas, one.box, left=one.part == "left_hand")
+            assert np.array_equal(place, alone)

@@ -23,22 +23,32 @@ def chunk(slot: int, number: int) -> Chunk:
 
 def test_a_batch_takes_one_chunk_a_slot_in_order() -> None:
     made = scheduler(0, 3)
-    assert made.chunks(NONE, shares=1) == {0: chunk(0, 0), 3: chunk(3, 0)}
-    assert made.chunks(NONE, shares=1) == {0: chunk(0, 1), 3: chunk(3, 1)}
-    assert made.chunks(NONE, shares=1) == {} and not made.waits_for(NONE)
+    assert made.chunks(NONE, idle=1, eyes=1) == {0: chunk(0, 0), 3: chunk(3, 0)}
+    assert made.chunks(NONE, idle=1, eyes=1) == {0: chunk(0, 1), 3: chunk(3, 1)}
+    assert made.chunks(NONE, idle=1, eyes=1) == {} and not made.waits_for(NONE)
 
 
 def test_busy_slots_give_nothing() -> None:
     made = scheduler(0, 3)
-    assert list(made.chunks({0}, shares=1)) == [3]
+    assert list(made.chunks({0}, idle=1, eyes=1)) == [3]
     assert made.waits_for({0}) and not made.waits_for({0, 3})
+    assert not made.waits_for(NONE, looks=False), "chunks alone wait"
+    made.clear(3)
+    made.push(Finalize(103, 3))
+    assert made.waits_for(NONE, looks=False) and not made.waits_for({3}, looks=False)
 
 
 def test_idle_eyes_get_even_shares() -> None:
     made = scheduler(0, 1, 2, 3, 4, chunks=1)
-    first = made.chunks(NONE, shares=2)
+    first = made.chunks(NONE, idle=2, eyes=2)
     assert list(first) == [0, 1, 2]
-    assert list(made.chunks(first.keys(), shares=1)) == [3, 4]
+    assert list(made.chunks(first.keys(), idle=1, eyes=2)) == [3, 4]
+
+
+def test_one_idle_eye_does_not_take_the_others_share() -> None:
+    made = scheduler(*range(8), chunks=1)
+    first = made.chunks({6, 7}, idle=1, eyes=2)
+    assert list(first) == [0, 1, 2, 3], "of six that wait and two that are looked at, half"
 
 
 def test_a_finalize_comes_after_the_chunks_before_it_and_holds_back_those_behind() -> None:
@@ -46,14 +56,14 @@ def test_a_finalize_comes_after_the_chunks_before_it_and_holds_back_those_behind
     made.push(end)
     made.push(chunk(2, 1))
     assert made.finalizes(NONE) == []
-    assert made.chunks(NONE, shares=1) == {2: chunk(2, 0)}
-    assert made.chunks(NONE, shares=1) == {}
+    assert made.chunks(NONE, idle=1, eyes=1) == {2: chunk(2, 0)}
+    assert made.chunks(NONE, idle=1, eyes=1) == {}
     assert made.finalizes({2}) == [], "its chunk is still being looked at"
     assert made.finalizes(NONE) == [end]
-    assert made.chunks(NONE, shares=1) == {2: chunk(2, 1)}
+    assert made.chunks(NONE, idle=1, eyes=1) == {2: chunk(2, 1)}
 
 
 def test_a_closed_slot_is_forgotten() -> None:
     made = scheduler(0, 1)
     made.clear(0)
-    assert list(made.chunks(NONE, shares=1)) == [1]
+    assert list(made.chunks(NONE, idle=1, eyes=1)) == [1]
