@@ -52,6 +52,11 @@ class RefineQueue:
         return not (self.running or self._finals or self._drafts)
 
     @property
+    def only_drafts_wait(self) -> bool:
+        """Whether nothing is written, and drafts alone could be."""
+        return bool(self._drafts) and not (self.running or self._finals)
+
+    @property
     def first_deadline_s(self) -> float:
         """The earliest deadline of all; only where there is one."""
         return min(one.deadline_s for one in (*self.running.values(), *self._finals, *self._drafts.values()))
@@ -90,12 +95,12 @@ class RefineQueue:
             key for key, one in self.running.items() if not one.is_final and (self._finals or one.segment in waiting)
         ]
 
-    def take(self) -> dict[int, RefineRequest]:
-        """What to begin now, by new keys: finals, the earliest deadline first; drafts only where no final waits or runs."""
+    def take(self, *, drafts: bool = True) -> dict[int, RefineRequest]:
+        """What to begin now, by new keys: finals, the earliest deadline first; `drafts` only where no final waits or runs."""
         room = self.most_rows - len(self.running)
         self._finals.sort(key=lambda one: one.deadline_s)
         taken, self._finals = self._finals[:room], self._finals[room:]
-        if not taken and not any(one.is_final for one in self.running.values()):
+        if drafts and not taken and not any(one.is_final for one in self.running.values()):
             taken = list(self._drafts.values())[:room]
             for one in taken:
                 del self._drafts[one.segment]

@@ -26,6 +26,8 @@ log = logging.getLogger("signbind.refine")
 
 CONTEXT_CAPTIONS = 3
 MOST_STREAMS = 1_024
+DRAFT_PAUSE_S = 0.05
+"""After so long it is looked again whether there is time for drafts."""
 MOST_ROWS = 32
 """Sentences written at a time; on one core 64 at once take a quarter longer in batches of 32, the first half come sooner."""
 
@@ -51,7 +53,8 @@ class Captions(Protocol):
 class RefineThread:
     """Takes requests at any time; answers each final once through `send`, a draft at most once.
 
-    Without `captions` (no language model) finals are answered by None. `writes_drafts` takes drafts, which are else ignored.
+    Without `captions` (no language model) finals are answered by None. `writes_drafts` takes drafts, which are else ignored;
+    they begin only while there `has_time` for them, so that under full load they are rarer, or are dropped at their deadline.
     """
 
     def __init__(
@@ -61,7 +64,9 @@ class RefineThread:
         *,
         most_rows: int = MOST_ROWS,
         writes_drafts: bool = False,
+        has_time: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._has_time = has_time
         self._captions, self._send, self._writes_drafts = captions, send, writes_drafts
         self._inbox: queue.Queue[RefineRequest | Before | None] = queue.Queue(MOST_WAITING)
         self._queue = RefineQueue(most_rows)
@@ -113,14 +118,15 @@ class RefineThread:
     def _take_in(self) -> bool:
         """All that has come, waiting for it only where nothing else is to do; False at the end."""
         is_idle = self._queue.is_empty
+        pauses = self._queue.only_drafts_wait and not self._has_time()
         while True:
             try:
-                request = self._inbox.get(block=is_idle)
+                request = self._inbox.get(is_idle or pauses, None if is_idle else DRAFT_PAUSE_S)
             except queue.Empty:
                 return True
             if request is None:
                 return False
-            is_idle = False
+            is_idle = pauses = False
             if isinstance(request, Before):
                 for text in request.texts:
                     self._remember(request.stream, text)
@@ -143,7 +149,7 @@ class RefineThread:
 
     def _begin(self) -> None:
         """Joins what may begin to the running batch."""
-        begun = self._queue.take()
+        begun = self._queue.take(drafts=self._has_time())
         self._begun_s |= dict.fromkeys(begun, time.monotonic())
         if not begun:
             return

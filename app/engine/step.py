@@ -123,6 +123,11 @@ class EngineStep:
             waits = self.scheduler.waits_for(self.eyes.slots, looks=self.eyes.idle > 0)
             return bool(self._ready or self._returning or self.eyes.is_over or waits)
 
+    def has_time(self) -> bool:
+        """Whether no chunk waits for an eye; any thread may ask."""
+        with self.eyes.lock:
+            return not self.scheduler.waits_for(self.eyes.slots)
+
     def tick(self) -> None:
         """Sets idle eyes to look at what waits, then goes on with one batch that was looked at, or finishes a segment."""
         self._recall()

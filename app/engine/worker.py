@@ -88,9 +88,11 @@ def engine_of(
 ) -> tuple[EngineStep, RefineThread]:
     """The steps, and the language model beside them."""
     captions = captions_of(translator, config)
-    refiner = RefineThread(captions, outlet.send, writes_drafts=config.llm.refines_drafts)
     rings, recalls = memory
-    return EngineStep(translator, rings, outlet.send, refiner.request, recalls), refiner
+    engine = EngineStep(translator, rings, outlet.send, lambda request: refiner.request(request), recalls)
+    drafts = config.llm.refines_drafts
+    refiner = RefineThread(captions, outlet.send, writes_drafts=drafts, has_time=engine.has_time)
+    return engine, refiner
 
 
 def serve(connection: Connection, engine: EngineStep, refiner: RefineThread) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 
 from app.engine.messages import Refined, RefinedDraft
 from app.engine.refine_queue import RefineRequest
-from app.engine.refining import Captions, RefineThread
+from app.engine.refining import DRAFT_PAUSE_S, Captions, RefineThread
 from app.settings import BUNDLED_CHECKPOINT
 from models.bundle import language
 from models.hypothesis import Caption, Hypothesis, Token, Wanted
@@ -37,7 +38,7 @@ def answers() -> Answers:
 def start(answers: Answers) -> Iterator[Start]:
     begun: list[RefineThread] = []
 
-    def start(captions: Captions | None, **options: bool | int) -> RefineThread:
+    def start(captions: Captions | None, **options: bool | int | Callable[[], bool]) -> RefineThread:
         begun.append(RefineThread(captions, answers.put, **options))  # type: ignore[arg-type]
         return begun[-1]
 
@@ -174,6 +175,20 @@ def test_a_draft_is_written_in_spare_time_if_asked_for(speaker: Speaker, start: 
     assert answer.hypothesis == asked.hypothesis
     assert "Maria" in answer.caption.text
     assert answers.empty()
+
+
+def test_drafts_wait_until_there_is_time_and_finals_do_not(speaker: Speaker, start: Start, answers: Answers) -> None:
+    has_time = threading.Event()
+    thread = start(speaker.captions(), writes_drafts=True, has_time=has_time.is_set)
+    thread.request(request(1, "I", "WANT", is_final=False))
+    thread.request(request(2, "YOU", "NAME", "WHAT"))
+    final = answers.get(timeout=WAIT_S)
+    assert isinstance(final, Refined) and final.stream == 2 and final.caption is not None
+    with pytest.raises(queue.Empty):
+        answers.get(timeout=4 * DRAFT_PAUSE_S)
+    has_time.set()
+    draft = answers.get(timeout=WAIT_S)
+    assert isinstance(draft, RefinedDraft) and draft.stream == 1
 
 
 def test_a_final_ends_the_drafts_that_are_being_written(speaker: Speaker, start: Start, answers: Answers) -> None:

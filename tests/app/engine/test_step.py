@@ -80,8 +80,10 @@ def test_what_was_looked_at_of_a_closed_stream_is_not_the_next_streams(
     engine.receive(opened(2, 1))
     engine.receive(chunk(1, 0, 0))
     engine.receive(chunk(2, 1, 0))
+    assert not engine.has_time(), "chunks wait for an eye"
     engine.tick()
     assert sent == [] and engine.eyes.slots == {0, 1}
+    assert engine.has_time()
     engine.receive(CloseStream(1, 0))
     engine.receive(opened(3, 0))
     engine.receive(chunk(3, 0, 1))
