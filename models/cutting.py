@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, types
+from numba import types
 from numba.extending import intrinsic
+from numba.np.numpy_support import carray
 from numpy.typing import NDArray
 
 from models.kept import kept
@@ -25,14 +26,17 @@ Floats = NDArray[np.float32]
 _ROUNDING = np.float32(0.5)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _pixels_at(typing: Any, address: Any) -> Any:
-    """A number as the address of bytes."""
+def _bytes_at(typing: Any, address: Any) -> Any:
+    """A number as the address of bytes: how numba types it and what it writes."""
+    pointer: Any = types.CPointer
 
     def written(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
-    return types.CPointer(types.uint8)(address), written
+    return pointer(types.uint8)(address), written
+
+
+_pixels_at: Any = intrinsic(_bytes_at)
 
 
 @kept

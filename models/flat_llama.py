@@ -69,12 +69,13 @@ def _weights(model: Llama) -> Weights:
     def stacked(name: str) -> Tensor:
         return torch.stack([getattr(layer, name) for layer in model.layers])
 
-    is_tied = model.embedding.data_ptr() == model.head.data_ptr()
-    matrices = [model.embedding, *([] if is_tied else [model.head])]
-    matrices += [stacked(name) for name in ("qkv", "out", "gate_up", "down")]
-    held = _narrowed(matrices)
+    embedding, head, *layers = _narrowed(
+        [model.embedding, model.head, *(stacked(name) for name in ("qkv", "out", "gate_up", "down"))]
+    )
+    if model.embedding.data_ptr() == model.head.data_ptr():
+        head = embedding
     norms = torch.stack([stacked("norm1"), stacked("norm2")], 1).numpy()
-    return Weights(*([held[0]] if is_tied else []), *held, norms, model.norm.numpy())
+    return Weights(embedding, head, layers[0], layers[1], layers[2], layers[3], norms, model.norm.numpy())
 
 
 def _narrowed(matrices: list[Tensor]) -> list[Matrix]:
