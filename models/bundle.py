@@ -9,7 +9,7 @@ import torch
 from models.backends import Backend
 from models.checkpoint import CheckpointError, load
 from models.confidence import Calibrator
-from models.config import ExpertConfig, FusionConfig, RouterConfig
+from models.config import BeamConfig, ExpertConfig, FusionConfig, RouterConfig
 from models.experts import Expert
 from models.features import HandEncoder, HandEncoderConfig
 from models.fusion import Fusion
@@ -87,4 +87,5 @@ def random_translator(slots: int = 2, seed: int = 0) -> Translator:
     with torch.no_grad():
         router.head.bias.copy_(torch.tensor([2.0, 1.0, 0.0]))
     temporal = Temporal(router, experts[0], experts[1], experts[2], fusion, slots)
-    return Translator(sight, temporal, joint(glosses), Speaker(None, None))
+    # random posteriors are never sure enough for a sign that costs something
+    return Translator(sight, temporal, joint(glosses), Speaker(None, None), BeamConfig(sign_cost=0.0))

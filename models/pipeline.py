@@ -19,6 +19,7 @@ from torch import Tensor
 
 from models.backends import Backend
 from models.clock import CHUNK_FRAMES
+from models.config import BeamConfig
 from models.ctc import PrefixBeam
 from models.decoded import symbols_of
 from models.hypothesis import Caption, Hypothesis, Recall, StreamOptions, Update, milliseconds, tokens_of
@@ -58,9 +59,11 @@ class Translator:
     Not thread-safe but for `refine` and `draft`, which share nothing with `step`.
     """
 
-    def __init__(self, sight: Sight, temporal: Temporal, joint: Vocabulary, speaker: Speaker) -> None:
+    def __init__(
+        self, sight: Sight, temporal: Temporal, joint: Vocabulary, speaker: Speaker, beam: BeamConfig | None = None
+    ) -> None:
         self.sight, self.temporal, self.joint, self.speaker = sight, temporal, joint, speaker
-        self.slots, self.lanes, self.signs = sight.slots, sight.lanes, signs_of(joint)
+        self.slots, self.lanes, self.beam = sight.slots, sight.lanes, beam or BeamConfig()
         self._open: list[Slot | None] = [None] * self.slots
         self.timings_ms: dict[str, float] = {}
         """How long each stage of the last step took."""
@@ -184,13 +187,16 @@ class Translator:
             slot.routes = _routes(routes[row], frozen=seen.frozen[row])
             if slot.segmenter.begins(slot.routes):
                 onset.append(row)
-                slot.beam, slot.alpha_sum, slot.seen, slot.steps = PrefixBeam(signs=self.signs), 0.0, 0, 0
+                slot.beam, slot.alpha_sum, slot.seen, slot.steps = self._fresh_beam(), 0.0, 0, 0
                 slot.since = slot.segmenter.start or 0
                 updates[row].append(self._update(row, "started"))
         if onset:
             self.temporal.reset(self._mask(onset))
             self._pre_roll([row for row in onset if self._slot(row).segmenter.has_pre_roll], seen)
         return onset
+
+    def _fresh_beam(self) -> PrefixBeam:
+        return PrefixBeam(self.beam, signs_of(self.joint))
 
     def _pre_roll(self, rows: list[int], seen: Seen) -> None:
         manual, mouth = torch.zeros_like(seen.manual), torch.zeros_like(seen.mouth)
@@ -206,7 +212,7 @@ class Translator:
         slot, features = self._slot(recall.slot), torch.from_numpy(recall.features)
         assert len(features) >= numbers.chunks or not numbers.segmenter.running, (len(features), numbers)
         slot.segmenter, slot.since, slot.seen = numbers.segmenter, numbers.since, numbers.seen
-        slot.beam = PrefixBeam(signs=self.signs) if numbers.segmenter.running else None
+        slot.beam = self._fresh_beam() if numbers.segmenter.running else None
         if len(features):
             slot.previous = (features[-1, :, :MANUAL].clone(), features[-1, :, MANUAL:].clone())
         slot.tracked = Tracked(numbers.smoother, numbers.previous)
