@@ -121,6 +121,11 @@ class EditVocabulary:
     def label_ids(self) -> dict[Edit, int]:
         return {label: self.first_label + place for place, label in enumerate(self.labels)}
 
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """Glosses and classes that have a name."""
+        return frozenset(self.glosses)
+
     def gloss_ids(self, glosses: Sequence[str]) -> list[int]:
         """Ids of the glosses and of the end; an unknown gloss is its class."""
         known = self._gloss_ids

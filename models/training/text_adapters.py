@@ -1,13 +1,16 @@
 """A LoRA adapter of the text model for one real corpus: low-rank updates of every linear layer, the model itself untouched.
 
-Trained on the corpus's train file alone, measured on `text_data.held_out`.
+Trained on the corpus's train file alone, measured on `text_data.held_out`. The adapter that says edits has two heads beside it
+(`models.edit_heads`); how much each counts is chosen on lines of the train file that none of them learns from.
 """
 
 from __future__ import annotations
 
+import random
+import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -18,18 +21,27 @@ from torch import nn
 from transformers import LlamaForCausalLM
 
 from models.dialects import EDITED, SPOKEN, Script
+from models.edit_heads import EditHeads, Weights
+from models.edits import text_of, word_of
 from models.evaluation.scores import bleu
 from models.text_writer import FOLDER, TextWriter
-from models.training.loop import RUNS, Run, learn
+from models.training.deep_labels import train_deep
+from models.training.edit_rows import Rows, placed, space_of
+from models.training.loop import RUNS, Run, Schedule, learn
 from models.training.text_data import Sentences, Variation, batches, examples, held_out, read
 from models.training.text_stage import PIECES_A_BATCH, Ranges, Softness, loss_of, regularised, schedule_of
 from models.training.wide_labels import train_wide
-from models.wide_head import WIDE
 
 RANK = 32
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 ROWS = 500
 """Held-out rows for the figures of a training; `evaluate gloss2text` measures all."""
+TUNED_ON = 2500
+"""Lines of the train file that are kept for choosing weights."""
+TRIED = (Weights(0.0, 1.0, 0.0), Weights(0.0, 0.0, 1.0), *(
+    Weights(model, wide * (1 - model), (1 - wide) * (1 - model), before)
+    for model in (0.0, 0.15, 0.3) for wide in (0.25, 0.4) for before in (0.05, 0.15)
+))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,15 +69,52 @@ def train_adapter(data: Path, out: Path, name: str, *, minutes: float, seed: int
     rows = rows[:: max(1, len(rows) // ROWS)]
     before = _bleu(TextWriter.load(out, name, bare=True), rows)
     script = Script.load(out / FOLDER / "llm")
-    sentences = read(data, name)
-    module = adapt(out, name, sentences, script, minutes=minutes, seed=seed)
+    sentences, kept = _split(read(data, name), seed)
+    share = 0.3 if name == EDITED else 1.0
+    module = adapt(out, name, sentences, script, minutes=share * minutes, seed=seed)
     folder = out / FOLDER / "adapters" / name
-    if name == EDITED:
-        folder.mkdir(parents=True, exist_ok=True)
-        train_wide(sentences.edited, script.edits, seed=seed).save(folder / WIDE)
     module.to(torch.bfloat16).save_pretrained(folder)  # type: ignore[operator]
+    if name == EDITED:
+        heads = train_heads(sentences.edited, script, minutes=(1 - share) * minutes, seed=seed)
+        heads.save(folder)
+        replace(heads, weights=chosen_weights(TextWriter.load(out, name), kept)).save(folder)
     after = _bleu(TextWriter.load(out, name), rows)
     return {"bleu4_without": before, "bleu4_with": after, "held_out": float(len(rows))}
+
+
+def _split(sentences: Sentences, seed: int) -> tuple[Sentences, list[tuple[Sequence[str], str]]]:
+    """What is learned from, and lines with their sentences to choose weights on: TUNED_ON of the edited ones, at most a tenth."""
+    rows = random.Random(seed).sample(sentences.edited, len(sentences.edited))
+    count = min(TUNED_ON, len(rows) // 10)
+    own = sentences.words
+    kept: list[tuple[Sequence[str], str]] = [
+        (line, text_of([own.get(one, word_of(one)) for one in line], edits)) for line, edits in rows[:count]
+    ]
+    return replace(sentences, edited=rows[count:]), kept
+
+
+def train_heads(rows: Rows, script: Script, *, minutes: float, seed: int = 0) -> EditHeads:
+    """The wide head and the convolutional one, which has all the minutes (of processor time) and resumes."""
+    lines = placed(rows, script.edits)
+    space = space_of(lines, script.edits, seed=seed)
+    schedule = Schedule(
+        minutes, 2e-3, weight_decay=0.02, warmup_minutes=min(0.6, minutes / 20), half_on_cpu=True, save_every_s=150,
+        clock=time.process_time,
+    )  # fmt: skip
+    deep = train_deep(lines, space, schedule=schedule, name=f"text_{EDITED}_deep", seed=seed)
+    return EditHeads(space, train_wide(lines, space, seed=seed), deep)
+
+
+def chosen_weights(writer: TextWriter, rows: Sequence[tuple[Sequence[str], str]]) -> Weights:
+    """Those of TRIED with the best BLEU-4."""
+    heads, scores = writer.heads, {}
+    assert heads is not None
+    for weights in TRIED:
+        writer.heads = replace(heads, weights=weights)
+        texts = writer.write([list(glosses) for glosses, _ in rows])
+        scores[weights] = bleu(texts, [text for _, text in rows], tokenize="none")[0]
+        print(f"{weights}: BLEU-4 {scores[weights]:.2f} on {len(rows)} lines of the train file")
+    return max(scores, key=lambda weights: scores[weights])
 
 
 def adapt(

@@ -28,7 +28,7 @@ from models.training.loop import RUNS, Run, Schedule, device_of, learn, moved
 from models.training.text_data import Variation, batches, examples, read, script_of
 
 SIZE = Size(width=192, inner=576, layers=4, heads=6, positions=512)
-SHARES = {EDITED: 0.52, "phoenix": 0.36, "ncslgr": 0.04, SPOKEN: 0.08}
+SHARES = {EDITED: 0.10, "phoenix": 0.78, "ncslgr": 0.06, SPOKEN: 0.06}
 PIECES_A_BATCH = 1200
 
 

@@ -1,95 +1,109 @@
-"""Trains the wide head: multinomial logistic regression over the edits that a gloss may have, AdaGrad, in numba."""
+"""Trains the wide head: multinomial logistic regression over the edits that a gloss may have, AdaGrad, in numba.
+
+A feature met once in all of training tells nothing and is left out; a fifth of the others is left out at every look, so that long
+contexts, which are learned by heart, do not push out the short ones.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from models.edits import Edit, EditVocabulary
-from models.wide_head import BITS, FEATURES, Hashes, WideHead, features, hashed
+from models.edit_space import STATIC, Choices, EditSpace, Hashes, Ints, Places
+from models.training.edit_rows import Placed
+from models.wide_head import BITS, DYNAMIC, JOINT, STATE, VERBS, WideHead, begin, dynamic, say, score
 
-ALWAYS = 25
-"""The most common labels, which any gloss may have."""
-EPOCHS, RATE = 3, 0.2
-Rows = Sequence[tuple[Sequence[str], Sequence[Edit]]]
-Placed = Sequence[tuple[Sequence[str], list[int]]]
-Ints = NDArray[np.int64]
+EPOCHS, RATE, DROPPED, LEAST = 3, 0.2, 0.2, 2
 
 
-def train_wide(rows: Rows, edits: EditVocabulary, *, epochs: int = EPOCHS, seed: int = 0) -> WideHead:
-    """The head of rows of (glosses, edits); rows with an edit that is no label are left out."""
-    labels = {edit: place for place, edit in enumerate(edits.labels)}
-    kept = [
-        (glosses, [labels[edit] for edit in said]) for glosses, said in rows if all(edit in labels for edit in said)
-    ]
-    hashes, gloss, label = _places(kept, edits)
-    may = allowed(kept, edits, gloss, label)
-    first = np.concatenate([[0], may.sum(1).cumsum()]).astype(np.int64)
-    lists = np.nonzero(may)[1].astype(np.uint32)
-    table, sums = np.zeros(2**BITS, np.float32), np.zeros(2**BITS, np.float32)
-    rng = np.random.default_rng(seed)
+def train_wide(rows: Placed, space: EditSpace, *, bits: int = BITS, epochs: int = EPOCHS, seed: int = 0) -> WideHead:
+    """The head of lines of (glosses, labels)."""
+    places, choices = space.places([glosses for glosses, _ in rows]), space.choices()
+    features, states, chosen = walked(places, np.array([one for _, said in rows for one in said], np.int64), choices)
+    _forget_rare(features, LEAST)
+    table, sums = np.zeros(2**bits, np.float32), np.zeros(2**bits, np.float32)
+    rng, most = np.random.default_rng(seed), int(np.diff(choices.start).max())
     for epoch in range(epochs):
         rate = RATE * (1 - epoch / epochs)
-        _epoch(hashes, gloss, label, first, lists, table, sums, rng.permutation(len(label)), rate)
-    return WideHead(table, may)
+        order = rng.permutation(np.flatnonzero(chosen >= 0))
+        _epoch(order, places.types, features, states, chosen, choices, JOINT, table, sums, rate, most)
+    return WideHead(table * np.float32(1 - DROPPED))
 
 
-def _places(rows: Placed, edits: EditVocabulary) -> tuple[Hashes, Ints, Ints]:
-    """Features, gloss ids (from 0) and labels of all places of all rows, ends among them."""
-    names, ends, before = [], [], []
-    for glosses, said in rows:
-        name, end = hashed(glosses)
-        names.append(np.lib.stride_tricks.sliding_window_view(name, 5))
-        ends.append(np.lib.stride_tricks.sliding_window_view(end, 5))
-        past = np.array([0, 0, *said[:-1]], np.uint32) + np.uint32(1)
-        past[:2] = 0
-        before.append(np.stack([past[1:], past[:-1]], 1))
-    found = features(np.concatenate(names), np.concatenate(ends), np.concatenate(before))
-    gloss = np.array([one - edits.first for glosses, _ in rows for one in edits.gloss_ids(glosses)])
-    return found, gloss, np.array([one for _, said in rows for one in said])
+def walked(places: Places, label: Ints, choices: Choices) -> tuple[Hashes, Hashes, Ints]:
+    """(features, states, numbers of the labels among their candidates or -1) of all places, if all before is as it should be."""
+    features = np.zeros((len(label), STATIC + DYNAMIC), np.uint32)
+    features[:, :STATIC] = places.static
+    states, chosen = np.zeros((len(label), STATE), np.uint32), np.zeros(len(label), np.int64)
+    _walk(places.types, places.starts, label, places.near, choices, VERBS, features, states, chosen)
+    return features, states, chosen
 
 
-def allowed(rows: Placed, edits: EditVocabulary, gloss: Ints, label: Ints) -> NDArray[np.bool_]:
-    """(gloss ids, labels): what each gloss or class was seen with, and the most common labels."""
-    may = np.zeros((len(edits.glosses), len(edits.labels)), bool)
-    may[:, :ALWAYS] = True
-    may[gloss, label] = True
-    kinds = np.array([edits.class_id(one) - edits.first for glosses, _ in rows for one in (*glosses, "")])
-    may[kinds, label] = True
-    return may
+@njit(fastmath=True, error_model="numpy")
+def _walk(
+    types: Ints, starts: Ints, label: Ints, near: Hashes, choices: Choices, verbs: Hashes, features: Hashes, states: Hashes,
+    chosen: Ints,
+) -> None:  # fmt: skip
+    """Fills what stands before each place if all before it is as it should be."""
+    state = np.zeros(states.shape[1], np.uint32)
+    for line in range(len(starts) - 1):
+        begin(state)
+        for place in range(starts[line], starts[line + 1]):
+            states[place] = state
+            dynamic(state, near[place], features[place, features.shape[1] - 24 :])
+            chosen[place] = say(state, types[place], label[place], choices, verbs)
 
 
-@njit(cache=False)
-def _epoch(hashes, gloss, label, first, lists, table, sums, order, rate):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """One pass over all places in `order`; changes `table` and AdaGrad's `sums`."""
-    most = np.diff(first).max()
-    scores = np.zeros(most, np.float32)
-    where = np.zeros((most, FEATURES), np.int64)
+@njit(fastmath=True, error_model="numpy")
+def _forget_rare(features: Hashes, least: int) -> None:
+    """Makes features 0 that come less than `least` times (counted in 2 ** 24 hashed counters a column)."""
+    for column in range(features.shape[1]):
+        counts = np.zeros(1 << 24, np.uint8)
+        for place in range(len(features)):
+            at = np.uint32(features[place, column] * np.uint32(0x85EBCA6B)) >> np.uint32(8)
+            counts[at] = min(counts[at] + 1, 200)
+        for place in range(len(features)):
+            if counts[np.uint32(features[place, column] * np.uint32(0x85EBCA6B)) >> np.uint32(8)] < least:
+                features[place, column] = 0
+
+
+@njit(fastmath=True, error_model="numpy")
+def _learn(cells: Any, slope: float, rate: float, table: Any, sums: Any) -> None:
+    """One step of AdaGrad on the weights in `cells`."""
+    if abs(slope) < 2e-3:
+        return
+    for cell in cells:
+        if cell != 0:
+            sums[cell] += slope * slope
+            table[cell] -= rate * slope / np.sqrt(sums[cell] + 0.5)
+
+
+@njit(fastmath=True, error_model="numpy")
+def _epoch(
+    order: Ints, types: Ints, features: Hashes, states: Hashes, chosen: Ints, choices: Choices, joint: Ints, table: Any,
+    sums: Any, rate: float, most: int,
+) -> None:  # fmt: skip
+    """One pass over places in `order`; changes `table` and AdaGrad's `sums`."""
+    cells, found = np.zeros((3, most, features.shape[1]), np.uint32), np.zeros((3, most), np.float32)
+    slopes, bits = np.zeros((2, most), np.float32), int(np.log2(len(table)) + 0.5)
+    own = np.zeros(features.shape[1], np.uint32)
     for place in order:
-        start, count = first[gloss[place]], first[gloss[place] + 1] - first[gloss[place]]
-        top = np.float32(-1e30)
-        for k in range(count):
-            salt = np.uint32(lists[start + k] * np.uint32(0x9E3779B1))
-            score = np.float32(0)
-            for f in range(FEATURES):
-                mixed = np.uint32((hashes[place, f] ^ salt) * np.uint32(0x85EBCA6B))
-                cell = np.int64(mixed >> np.uint32(32 - BITS))
-                where[k, f] = cell
-                score += table[cell]
-            scores[k] = score
-            top = max(top, score)
-        total = np.float32(0)
-        for k in range(count):
-            scores[k] = np.exp(scores[k] - top)
-            total += scores[k]
-        for k in range(count):
-            slope = scores[k] / total - (1.0 if lists[start + k] == label[place] else 0.0)
-            if abs(slope) < 2e-3:
-                continue
-            for f in range(FEATURES):
-                cell = where[k, f]
-                sums[cell] += slope * slope
-                table[cell] -= rate * slope / np.sqrt(sums[cell] + 0.5)
+        kind = types[place]
+        for number in range(len(own)):
+            own[number] = features[place, number] if np.random.random() >= 0.2 else np.uint32(0)
+        score(kind, own, states[place], choices, joint, bits, table, cells, found)
+        first, count = choices.start[kind], choices.start[kind + 1] - choices.start[kind]
+        shares = np.exp(found[2, :count] - found[2, :count].max())
+        shares /= shares.sum()
+        slopes[:] = 0
+        for number in range(count):
+            slope = shares[number] - (1.0 if number == chosen[place] else 0.0)
+            slopes[0, choices.before_at[first + number]] += slope
+            slopes[1, choices.rest_at[first + number]] += slope
+            _learn(cells[2, number, : len(joint) + 5], slope, rate, table, sums)
+        for number in range(choices.before_start[kind + 1] - choices.before_start[kind]):
+            _learn(cells[0, number], slopes[0, number], rate, table, sums)
+        for number in range(choices.rest_start[kind + 1] - choices.rest_start[kind]):
+            _learn(cells[1, number], slopes[1, number], rate, table, sums)

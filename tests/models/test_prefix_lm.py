@@ -95,3 +95,18 @@ def test_one_beam_is_greedy_and_more_are_never_worse(model: LlamaForCausalLM) ->
             ids = (*ids, said)
         assert one[0][0] == ids
         assert many[0][1] >= one[0][1] - 1e-6
+
+
+def test_another_voice_counts_as_told(model: LlamaForCausalLM) -> None:
+    asked = [replace(plain(3, 5, 6), aligned=True), replace(plain(3, 9, 4, 7), aligned=True)]
+    likes = torch.zeros(len(SAYS))
+    likes[4] = 30.0
+
+    def beside(ids: torch.Tensor, step: int) -> torch.Tensor:
+        return likes.expand(len(ids), -1)
+
+    for weight in (0.0, 1.0):
+        found = search(model, asked, SAYS, END, beams=2, weight=weight, beside=beside)
+        assert [lines[0][0] for lines in found] == [(5, 5), (5, 5, 5)]
+    nothing = search(model, asked, SAYS, END, beams=2, beside=lambda ids, step: torch.zeros(len(ids), len(SAYS)))
+    assert nothing == search(model, asked, SAYS, END, beams=2)

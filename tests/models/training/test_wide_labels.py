@@ -1,82 +1,142 @@
-"""The wide head learns what an edit is from a gloss and its neighbours, and hears of nothing that a gloss never was."""
+"""The heads of edits learn what an edit is from a gloss and its neighbours, and say nothing that a gloss may not be."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from models.deep_head import DeepHead, DeepSize
+from models.edit_heads import EditHeads, Weights
+from models.edit_space import EditSpace
 from models.edits import Edit, EditVocabulary
+from models.training.deep_labels import train_deep
 from models.training.edit_labels import vocabulary_of
+from models.training.edit_rows import WIDTH, allowed, groups_of, placed, space_of
+from models.training.loop import Schedule
 from models.training.wide_labels import train_wide
-from models.wide_head import BITS, FEATURES, FLOOR, WideHead, cells, features, hashed
+from models.wide_head import FLOOR, STATE, VERBS, WideHead, begin, say
 
 SAID, LEFT_OUT = Edit(), Edit(whole="")
 THE, PLURAL = Edit(("the",)), Edit(form="s")
 WORDS = ("VOTE", "REPORT", "TOWN", "RULE", "LAW")
 ROWS = [
-    *(([("SEE"), word], [SAID, THE, LEFT_OUT]) for word in WORDS),
+    *((["SEE", word], [SAID, THE, LEFT_OUT]) for word in WORDS),
     *((["MANY", word], [SAID, PLURAL, LEFT_OUT]) for word in WORDS),
 ] * 6
+FIRST = 100
+Voice = Callable[[list[str]], str]
 
 
 @pytest.fixture(scope="module")
 def vocabulary() -> EditVocabulary:
-    return vocabulary_of(ROWS, 100, {})
+    return vocabulary_of(ROWS, FIRST, {})
 
 
 @pytest.fixture(scope="module")
-def head(vocabulary: EditVocabulary) -> WideHead:
-    return train_wide(ROWS, vocabulary)
+def space(vocabulary: EditVocabulary) -> EditSpace:
+    return space_of(placed(ROWS, vocabulary), vocabulary)
 
 
-def said(head: WideHead, vocabulary: EditVocabulary, glosses: list[str]) -> list[Edit]:
-    names, ends = (np.lib.stride_tricks.sliding_window_view(one, 5) for one in hashed(glosses))
-    found: list[int] = []
-    for place, gloss in enumerate(vocabulary.gloss_ids(glosses)):
-        before = np.array([[*(one + 1 for one in found[::-1][:2]), 0, 0][:2]], np.uint32)
-        own = features(names[place : place + 1], ends[place : place + 1], before)
-        found.append(int(head.log_probs(own, np.array([gloss - vocabulary.first]))[0].argmax()))
-    return [vocabulary.labels[one] for one in found]
+@pytest.fixture(scope="module")
+def wide(space: EditSpace) -> WideHead:
+    return train_wide(placed(ROWS, space.edits), space, bits=16, epochs=12)
 
 
-def test_neighbours_tell_what_a_gloss_becomes(head: WideHead, vocabulary: EditVocabulary) -> None:
-    for glosses, edits in ROWS[:10]:
-        assert said(head, vocabulary, list(glosses)) == edits
+@pytest.fixture(scope="module")
+def deep(space: EditSpace, tmp_path_factory: pytest.TempPathFactory) -> DeepHead:
+    folder = tmp_path_factory.mktemp("runs")
+    schedule = Schedule(0.06, 4e-3, warmup_minutes=0.001, average_decay=0.9, clock=time.process_time)
+    size = DeepSize(width=16, said=8, inner=24)
+    return train_deep(placed(ROWS, space.edits), space, schedule=schedule, name="deep", size=size, folder=folder)
 
 
-def test_a_gloss_never_met_goes_by_its_neighbours(head: WideHead, vocabulary: EditVocabulary) -> None:
-    assert said(head, vocabulary, ["MANY", "TREE"]) == [SAID, PLURAL, LEFT_OUT]
-    assert said(head, vocabulary, ["SEE", "TREE"]) == [SAID, THE, LEFT_OUT]
+def written(heads: EditHeads, glosses: list[str]) -> str:
+    """Label by label, the best one each."""
+    edits = heads.space.edits
+    beside = heads.beside([glosses], 1)
+    ids = torch.tensor([[1]])
+    for step in range(len(glosses) + 1):
+        ids = torch.cat([ids, beside(ids, step).argmax(1, keepdim=True) + edits.first_label], 1)
+    return edits.text(glosses, ids[0, 1:].tolist())
 
 
-def test_a_gloss_may_have_any_number_of_edits() -> None:
-    rows = [(["SEE"], [Edit((f"w{number}",)), LEFT_OUT]) for number in range(2100)] * 2
-    many = vocabulary_of(rows, 100, {})
-    may = train_wide(rows, many, epochs=1).may
-    assert may.sum(1).max() == len(many.labels) == 2101
+def voices(space: EditSpace, wide: WideHead, deep: DeepHead) -> list[EditHeads]:
+    parts = (Weights(wide=1.0, deep=0.0), Weights(wide=0.0, deep=1.0), Weights())
+    return [EditHeads(space, wide, deep, weights) for weights in parts]
 
 
-def test_probabilities_are_of_the_edits_that_a_gloss_may_have(head: WideHead) -> None:
-    rng = np.random.default_rng(0)
-    hashes = rng.integers(0, 2**32, (4, FEATURES), np.uint32)
-    head = WideHead(head.table, np.eye(4, 6, dtype=bool) | (np.arange(6) == 5))
-    found = head.log_probs(hashes, np.arange(4))
-    assert np.exp(found[head.may].reshape(4, 2)).sum(1) == pytest.approx(1.0, abs=1e-5)
-    assert (found[~head.may] == FLOOR).all()
+def test_neighbours_tell_what_a_gloss_becomes(space: EditSpace, wide: WideHead, deep: DeepHead) -> None:
+    for heads in voices(space, wide, deep):
+        assert written(heads, ["SEE", "TOWN"]) == "see the town"
+        assert written(heads, ["MANY", "TOWN"]) == "many towns"
 
 
-def test_cells_lie_in_the_table_and_spread() -> None:
-    rng = np.random.default_rng(0)
-    found = cells(rng.integers(0, 2**32, (300, FEATURES, 1), np.uint32), np.arange(50, dtype=np.uint32))
-    assert found.min() >= 0
-    assert found.max() < 2**BITS
-    assert len(np.unique(found)) > 0.9 * found.size
+def test_a_gloss_never_met_goes_by_its_neighbours(space: EditSpace, wide: WideHead, deep: DeepHead) -> None:
+    for heads in voices(space, wide, deep):
+        assert written(heads, ["SEE", "TREE"]) == "see the tree"
+        assert written(heads, ["MANY", "TREE"]) == "many trees"
 
 
-def test_the_head_comes_back_from_its_file(head: WideHead, tmp_path: Path) -> None:
-    head.save(tmp_path / "wide.npz")
-    found = WideHead.load(tmp_path / "wide.npz")
-    np.testing.assert_allclose(found.table, head.table, atol=2e-3)
-    assert (found.may == head.may).all()
+def test_words_said_before_are_heard(space: EditSpace) -> None:
+    state = np.zeros(STATE, np.uint32)
+    kinds = space.places([["SEE", "TOWN"]]).types
+    begin(state)
+    labels = [space.edits.labels.index(edit) for edit in (SAID, THE)]
+    for kind, label in zip(kinds, labels, strict=False):
+        assert say(state, kind, label, space.choices(), VERBS) >= 0
+    names = space._words[kinds[1]]
+    assert state[5] in names  # town
+    assert state[:2].tolist() == [labels[1] + 1, labels[0] + 1]
+    assert state[7] in space._words[kinds[0]]  # see, before "the"
+
+
+def test_probabilities_are_of_the_edits_that_a_gloss_may_have(space: EditSpace, wide: WideHead) -> None:
+    narrow = EditSpace(
+        space.edits, np.eye(*space.may.shape).astype(bool) | (np.arange(space.may.shape[1]) == 3), space.groups
+    )
+    places = narrow.places([["SEE", "TOWN"]])
+    found = wide.log_probs(places, np.arange(3), np.zeros((3, STATE), np.uint32), narrow.choices(), space.may.shape[1])
+    may = narrow.may[narrow.gloss_ids(places.types)]
+    assert np.exp(np.where(may, found, -np.inf)).sum(1) == pytest.approx(1.0, abs=1e-4)
+    assert (found[~may] == FLOOR).all()
+
+
+def test_seldom_glosses_may_have_the_common_labels_and_others_what_they_had(vocabulary: EditVocabulary) -> None:
+    rows = [*placed(ROWS, vocabulary), *([(["AND"], placed([(["SEE"], [SAID, LEFT_OUT])], vocabulary)[0][1])] * 200)]
+    known = EditVocabulary((*vocabulary.glosses, "AND"), vocabulary.labels, FIRST)
+    may = allowed(rows, known)
+    assert may[len(vocabulary.glosses)].sum() == 1
+    assert may[known.gloss_ids(["TOWN"])[0] - FIRST].all()
+    assert may[0].sum() == 1  # the end is never anything but left out here
+
+
+def test_glosses_of_a_kind_are_one_group() -> None:
+    verbs, nouns = [f"V{n}A" for n in range(60)], [f"N{n}A" for n in range(60)]
+    lines = [([verb, noun], [SAID, THE, LEFT_OUT]) for n, verb in enumerate(verbs) for noun in nouns[n % 7 :: 7]]
+    known = vocabulary_of(lines, FIRST, {})
+    coarse = groups_of(placed(lines, known), known)[0]
+    of = {gloss: coarse[place] for place, gloss in enumerate(known.glosses)}
+    assert len(lines) > WIDTH
+    assert not {of[one] for one in verbs} & {of[one] for one in nouns}
+
+
+def test_the_heads_come_back_from_their_folder(
+    space: EditSpace, wide: WideHead, deep: DeepHead, tmp_path: Path
+) -> None:
+    heads = EditHeads(space, wide, deep, Weights(0.1, 0.5, 0.5, 0.0))
+    heads.save(tmp_path)
+    found = EditHeads.load(tmp_path, space.edits)
+    assert found is not None
+    assert found.weights == heads.weights
+    np.testing.assert_allclose(found.wide.table, wide.table, atol=0.02)
+    ids = torch.tensor([[1]])
+    for line in (["SEE", "TOWN"], ["MANY", "TREE"]):
+        torch.testing.assert_close(
+            found.beside([line], 1)(ids, 0), heads.beside([line], 1)(ids, 0), atol=0.1, rtol=0.05
+        )
+    assert EditHeads.load(tmp_path / "none", space.edits) is None

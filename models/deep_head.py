@@ -1,0 +1,131 @@
+"""A convolutional tagger that stands beside the text model where it says edits.
+
+A small Llama reads and writes every gloss as two pieces through whole blocks; here a line is read once by four residual
+convolutions (8 glosses to either side, and the mean of the line), and each label is then decided by two small layers from
+what was read, the three last labels and the two last words. One processor trains it several times as fast per place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.functional import dropout, gelu, pad
+
+from models.edit_space import EditSpace, Hashes, Places
+from models.wide_head import FLOOR
+
+DEEP = "deep.safetensors"
+ENDINGS, WORDS = 2048, 16384
+"""Rows of the hashed tables."""
+REACHES = (1, 1, 2, 4)
+
+
+@dataclass(frozen=True)
+class DeepSize:
+    width: int = 224
+    said: int = 48
+    inner: int = 384
+
+
+class DeepHead(nn.Module):
+    """`may` (gloss ids, labels) bool: edits that a gloss or class may have."""
+
+    def __init__(self, may: Tensor, size: DeepSize | None = None) -> None:
+        super().__init__()
+        size = size or DeepSize()
+        (glosses, labels), width, said, inner = may.shape, size.width, size.said, size.inner
+        self.gloss, self.ending = nn.Embedding(glosses, width), nn.Embedding(ENDINGS, width)
+        self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in REACHES])
+        self.near = nn.ModuleList([nn.Linear(3 * width, width) for _ in REACHES])
+        self.back = nn.ModuleList([nn.Linear(width, width) for _ in REACHES])
+        self.line, self.read = nn.Linear(width, width), nn.LayerNorm(width)
+        self.labels = nn.ModuleList([nn.Embedding(labels + 1, said) for _ in range(3)])
+        self.words = nn.ModuleList([nn.Embedding(WORDS, said) for _ in range(2)])
+        self.first, self.second, self.last = (
+            nn.Linear(width + 5 * said, inner),
+            nn.Linear(inner, inner),
+            nn.Linear(inner, labels),
+        )
+        for table in (self.gloss, self.ending, *self.labels, *self.words):
+            nn.init.normal_(cast(nn.Embedding, table).weight, std=0.5)
+        for layer in self.back:
+            nn.init.zeros_(cast(nn.Linear, layer).weight)
+        self.register_buffer("barred", (may.float() - 1) * -FLOOR, persistent=False)
+        self.dropped = 0.15
+
+    def encode(self, glosses: Tensor, endings: Tensor, real: Tensor) -> Tensor:
+        """Ids, hashes of endings and where there is a place, all (lines, places) -> (lines, places, width)."""
+        mask = real[..., None].to(torch.float32)
+        x = self._drop((self.gloss(glosses) + self.ending(endings)) * mask)
+        for number, reach in enumerate(REACHES):
+            y = self.norms[number](x) * mask
+            wide, places = pad(y, (0, 0, reach, reach)), y.shape[1]
+            y = gelu(self.near[number](torch.cat([wide[:, :places], y, wide[:, 2 * reach :]], -1)))
+            if number == 2:
+                y = y + self.line((y * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True))
+            x = x + self._drop(self.back[number](y)) * mask
+        return cast(Tensor, self.read(x))
+
+    def decide(self, read: Tensor, glosses: Tensor, said: Tensor, words: Tensor) -> Tensor:
+        """Logits (..., labels) from what was read (..., width), the gloss ids, labels + 1 (..., 3) nearest first and hashes of
+        words (..., 2)."""
+        told = [table(said[..., place]) for place, table in enumerate(self.labels)]
+        told += [table(words[..., place]) for place, table in enumerate(self.words)]
+        y = self._drop(gelu(self.first(torch.cat([read, *told], -1))))
+        y = self._drop(y + gelu(self.second(y)))
+        return cast(Tensor, self.last(y)).float() + cast(Tensor, self.barred)[glosses]
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return dropout(x, self.dropped, self.training)
+
+    def save(self, path: Path) -> None:
+        """Matrices in eight bits with a scale a row."""
+        held = {}
+        for name, value in self.state_dict().items():
+            if value.ndim == 2:
+                scale = (value.abs().amax(1, keepdim=True) / 127).clamp(min=1e-8)
+                held[name], held[f"{name}.scale"] = (value / scale).round().to(torch.int8), scale
+            else:
+                held[name] = value.contiguous()
+        size = DeepSize(
+            self.gloss.embedding_dim, cast(nn.Embedding, self.labels[0]).embedding_dim, self.first.out_features
+        )
+        save_file(held, path, {name: str(value) for name, value in asdict(size).items()})
+
+    @staticmethod
+    def load(path: Path, space: EditSpace) -> DeepHead:
+        held = load_file(path)
+        state = {
+            name: value.float() * held[f"{name}.scale"] if value.dtype == torch.int8 else value
+            for name, value in held.items()
+            if not name.endswith(".scale")
+        }
+        said = state["labels.0.weight"].shape[1]
+        size = DeepSize(state["gloss.weight"].shape[1], said, state["first.weight"].shape[0])
+        head = DeepHead(torch.from_numpy(space.may), size)
+        head.load_state_dict(state)
+        return head.eval()
+
+
+def inputs(space: EditSpace, places: Places) -> tuple[Tensor, Tensor, Tensor]:
+    """Gloss ids, endings and where there is a place, (lines, places) each, padded."""
+    counts = np.diff(places.starts)
+    column = np.arange(counts.max())[None]
+    real = column < counts[:, None]
+    at = np.minimum(places.starts[:-1, None] + column, len(places.types) - 1)
+    endings = (space.endings(places.types) % ENDINGS).astype(np.int64)
+    return tuple(torch.from_numpy(one) for one in (space.gloss_ids(places.types)[at], endings[at], real))  # type: ignore[return-value]
+
+
+def told(states: Hashes) -> tuple[Tensor, Tensor]:
+    """Labels + 1 (..., 3) and words (..., 2) of states, as `decide` takes them."""
+    return (
+        torch.from_numpy(states[..., :3].astype(np.int64)),
+        torch.from_numpy((states[..., 5:7] % WORDS).astype(np.int64)),
+    )
