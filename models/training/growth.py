@@ -1,6 +1,7 @@
 """Networks whose lexicon grew: what was learned of the old glosses stays, new ones begin as nobody's favourite.
 
-A new gloss says in the sign expert what glosses say on the average; to fusion it says nothing yet.
+A new gloss says in the sign expert what glosses say on the average. Fusion keeps its encoder, but its head begins again at
+zero, so that it says what the routed expert says: its old corrections speak against every sign that it never met.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ def begin(module: M, start: Path, name: str, glosses: Vocabulary) -> M:
     """Gives `module`, made for `glosses`, the weights of `start`/`name`; raises ValueError for a gloss that it would lose."""
     old = load(type(module), start, name)
     if name != "fingerspelling":
-        _grow(old, module, _places(Vocabulary(glosses_of(start / "glosses.txt")), glosses))
+        places = _places(Vocabulary(glosses_of(start / "glosses.txt")), glosses)
+        if len(places) < glosses.size:
+            _grow(old, module, places)
     module.load_state_dict(old.state_dict())
     return module
 
@@ -43,7 +46,7 @@ def _places(old: Vocabulary, new: Vocabulary) -> list[int]:
 def _grow(old: Expert | Fusion, new: Expert | Fusion, places: list[int]) -> None:
     """Makes the old network's layers that know glosses as wide as the new one's, in place."""
     if isinstance(old, Expert):
-        _widen_head(old.head, new.head, places, average=True)
+        _widen_head(old.head, new.head, places)
         return
     assert isinstance(new, Fusion), new
     width = old.config.sign_dim
@@ -55,18 +58,16 @@ def _grow(old: Expert | Fusion, new: Expert | Fusion, places: list[int]) -> None
             dim=1,
         )
     )
-    letters = old.head.out_features - len(places)
-    first = new.head.out_features - letters
-    _widen_head(old.head, new.head, [*places, *range(first, first + letters)], average=False)
+    for name in ("weight", "bias"):
+        setattr(old.head, name, nn.Parameter(torch.zeros_like(getattr(new.head, name))))
 
 
-def _widen_head(old: nn.Linear, new: nn.Linear, places: Sequence[int], *, average: bool) -> None:
+def _widen_head(old: nn.Linear, new: nn.Linear, places: Sequence[int]) -> None:
+    fresh = sorted(set(range(new.out_features)) - set(places))
     for name in ("weight", "bias"):
         value = getattr(old, name)
         wide = _spread(value, new.out_features, places, dim=0)
-        if average:
-            fresh = sorted(set(range(new.out_features)) - set(places))
-            wide[fresh] = value.detach()[1:].mean(0)
+        wide[fresh] = value.detach()[1:].mean(0)
         setattr(old, name, nn.Parameter(wide))
 
 

@@ -38,7 +38,7 @@ def test_an_expert_says_of_old_glosses_what_it_said(start: Path) -> None:
     torch.testing.assert_close(average[:, 1], average[:, 3])
 
 
-def test_fusion_gives_new_glosses_nothing_of_its_own(start: Path) -> None:
+def test_fusion_begins_again_as_what_the_experts_say_with_the_encoder_it_had(start: Path) -> None:
     torch.manual_seed(1)
     config = FusionConfig(sign_vocabulary=OLD.size, dim=16, layers=1, heads=2)
     old = Fusion(config).eval()
@@ -48,9 +48,21 @@ def test_fusion_gives_new_glosses_nothing_of_its_own(start: Path) -> None:
     heard = _heard(config)
     sign = torch.full((1, STEPS, NEW.size), -50.0)
     sign[..., PLACES] = heard.sign_log_probs
-    before, after = old(heard).log_probs, new(heard._replace(sign_log_probs=sign)).log_probs
+    grown = heard._replace(sign_log_probs=sign)
+    torch.testing.assert_close(old(heard).hidden, new(grown).hidden, atol=2e-2, rtol=1e-2)
+    says = new(grown).log_probs
+    torch.testing.assert_close(says, new._prior(grown).log_softmax(-1))
     both = [*PLACES, *range(NEW.size, NEW.size + len(LETTERS))]
-    torch.testing.assert_close(before.softmax(-1), after[..., both].softmax(-1), atol=5e-3, rtol=0)
+    torch.testing.assert_close(old._prior(heard).softmax(-1), says[..., both].softmax(-1))
+
+
+def test_fusion_of_the_same_lexicon_goes_on_as_it_was(start: Path) -> None:
+    config = FusionConfig(sign_vocabulary=OLD.size, dim=16, layers=1, heads=2)
+    old = Fusion(config).eval()
+    torch.nn.init.normal_(old.head.weight)
+    save(old, config, start, "fusion")
+    same = growth.begin(Fusion(config).eval(), start, "fusion", OLD)
+    torch.testing.assert_close(old.head.weight, same.head.weight, atol=2e-3, rtol=1e-3)
 
 
 def _heard(config: FusionConfig) -> FusionInput:
