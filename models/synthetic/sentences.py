@@ -40,6 +40,9 @@ IRREGULAR = {
     "men": "man", "women": "woman", "children": "child", "feet": "foot", "teeth": "tooth", "better": "good", "best": "good",
     "doesn't": "not", "don't": "not", "didn't": "not", "can't": "not", "won't": "not", "isn't": "not", "aren't": "not",
     "wanna": "want", "gonna": "will", "died": "die", "lives": "live", "slowly": "slow",
+    "ate": "eat", "eaten": "eat", "drank": "drink", "drunk": "drink", "wrote": "write", "written": "write", "drew": "draw",
+    "drawn": "draw", "woke": "wake", "mice": "mouse", "sang": "sing", "sung": "sing", "blew": "blow", "worse": "bad",
+    "worst": "bad",
 }  # fmt: skip
 _WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|[0-9]+")
 
@@ -105,8 +108,8 @@ def _word(word: str, *, first: bool) -> list[str]:
 def _stems(word: str) -> list[str]:
     """The word and what it may be an inflection of."""
     stems = [word, IRREGULAR.get(word, word)]
-    for ending, instead in (("ies", "y"), ("ied", "y"), ("es", ""), ("s", ""), ("ing", ""), ("ing", "e"), ("ed", ""),
-                            ("ed", "e"), ("er", ""), ("er", "e"), ("ly", "")):  # fmt: skip
+    for ending, instead in (("ies", "y"), ("ied", "y"), ("s", ""), ("es", ""), ("ing", "e"), ("ing", ""), ("ed", "e"),
+                            ("ed", ""), ("ier", "y"), ("ily", "y"), ("er", "e"), ("er", ""), ("ly", "")):  # fmt: skip
         if word.endswith(ending) and len(word) - len(ending) >= 2:
             stem = word[: -len(ending)] + instead
             stems.append(stem)
