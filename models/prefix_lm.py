@@ -126,14 +126,14 @@ def mask_of(model: LlamaForCausalLM, seen: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def search(
-    model: LlamaForCausalLM, asked: Sequence[Example], says: Tensor, end_id: int, *, beams: int = 5, alpha: float = 1.0,
+    model: LlamaForCausalLM | None, asked: Sequence[Example], says: Tensor, end_id: int, *, beams: int = 5, alpha: float = 1.0,
     weight: float = 1.0, beside: Beside | None = None,
 ) -> list[list[tuple[tuple[int, ...], float]]]:  # fmt: skip
     """The `beams` best answers of each example (its `answer` holds the starting mark alone) with their scores, best first.
 
     `says` (ids,) are the ids that an answer may hold. A score is the log-probability over length to the power `alpha` (Wu et
-    al. 2016), times `weight` (0: the model is not run); `beside` adds other models'. Plain answers end with `end_id`, which is
-    left out; aligned ones with their prompt.
+    al. 2016), times `weight` (if that is 0, no model is needed or run); `beside` adds other models'. Plain answers end with
+    `end_id`, which is left out; aligned ones with their prompt.
     """
     aligned = asked[0].aligned
     batch = collate(asked)
@@ -141,7 +141,7 @@ def search(
     lengths = torch.tensor([len(one.prompt) for one in asked])
     longest = lengths - 1 if aligned else 12 + 3 * lengths
     cache = DynamicCache()
-    if weight:
+    if model is not None and weight:
         _hidden(model, batch.ids[:, :before], batch.near[:, :before], batch.positions[:, :before],
                 batch.seen[:, :, :before, :before], cache)  # fmt: skip
         cache.batch_repeat_interleave(beams)
@@ -151,7 +151,7 @@ def search(
     found = Beams.of(batch.ids[:, before:], beams, alpha, says, None if aligned else end_id)
     for step in range(int(longest.max())):
         scores = torch.zeros(len(real), len(says)) if beside is None else beside(found.ids, step)
-        if weight:
+        if model is not None and weight:
             seen = torch.cat([real, torch.ones(len(real), step + 1, dtype=torch.bool)], 1)[:, None, None, :]
             near = _near(found.ids, prompts, step, aligned)
             hidden = _hidden(model, found.ids[:, -1:], near, start + step, seen, cache)[:, 0]
@@ -159,7 +159,7 @@ def search(
         order = found.grow(scores, step + 1 >= longest)
         if bool(found.done.all()):
             break
-        if weight:
+        if model is not None and weight:
             cache.reorder_cache(order)
     return found.answers(end_id)
 

@@ -14,7 +14,7 @@ import torch
 from transformers import LlamaForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from models.dialects import DIALECTS, EDITED, Script, filled, slotted
+from models.dialects import DIALECTS, EDITED, EDITS, Script, filled, slotted
 from models.edit_heads import EditHeads
 from models.prefix_lm import search
 from models.prompts import END
@@ -26,11 +26,14 @@ BEAMS, ALPHA = 5, 1.0
 
 
 class TextWriter:
-    """Writes sentences in one dialect. One caller at a time."""
+    """Writes sentences in one dialect. One caller at a time. `model` is None where heads say everything (its weight is 0)."""
 
-    def __init__(self, model: LlamaForCausalLM, script: Script, dialect: str, heads: EditHeads | None = None) -> None:
+    def __init__(
+        self, model: LlamaForCausalLM | None, script: Script, dialect: str, heads: EditHeads | None = None
+    ) -> None:
         assert dialect in DIALECTS, (dialect, DIALECTS)
-        self._model, self._script, self.dialect = model.eval(), script, dialect
+        assert model is not None or heads is not None
+        self._model, self._script, self.dialect = model.eval() if model is not None else None, script, dialect
         edits, tokenizer = script.edits, script.tokenizer
         first, end = (edits.first_label, edits.size) if dialect == EDITED else (0, edits.first)
         self.heads = heads if dialect == EDITED else None
@@ -43,17 +46,21 @@ class TextWriter:
         folder = checkpoint / FOLDER / "llm"
         if adapter not in DIALECTS:
             raise RefinerError(f"expected the adapter {', '.join(DIALECTS)}, got {adapter!r}: give one of these names")
+        missing = RefinerError(
+            f"expected a text model at {folder}, but it has none: train it with `signbind train text`"
+        )
+        if not (folder / EDITS).is_file():
+            raise missing
+        script, own = Script.load(folder), checkpoint / FOLDER / "adapters" / adapter
+        heads = EditHeads.load(own, script.edits) if adapter == EDITED and not bare else None
+        if heads is not None and not heads.weights.model:
+            return cls(None, script, adapter, heads)
         if not (folder / "config.json").is_file():
-            raise RefinerError(
-                f"expected a text model at {folder}, but it has none: train it with `signbind train text`"
-            )
+            raise missing
         disable_progress_bar()
         model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
-        script = Script.load(folder)
-        folder = checkpoint / FOLDER / "adapters" / adapter
-        heads = EditHeads.load(folder, script.edits) if adapter == EDITED and not bare else None
-        if not bare and (heads is None or heads.weights.model):
-            model = adapted(model, "default", folder).get_base_model()
+        if not bare:
+            model = adapted(model, "default", own).get_base_model()
         return cls(cast(LlamaForCausalLM, model), script, adapter, heads)
 
     def write(self, rows: Sequence[Sequence[str]], *, beams: int = BEAMS, alpha: float = ALPHA) -> list[str]:

@@ -28,7 +28,7 @@ def train_wide(rows: Placed, space: EditSpace, *, bits: int = BITS, epochs: int 
     for epoch in range(epochs):
         rate = RATE * (1 - epoch / epochs)
         order = rng.permutation(np.flatnonzero(chosen >= 0))
-        _epoch(order, places.types, features, states, chosen, choices, JOINT, table, sums, rate, most)
+        _epoch(order, places.types, features, states, chosen, choices, JOINT, table, sums, rate, most, seed + epoch)
     return WideHead(table * np.float32(1 - DROPPED))
 
 
@@ -83,9 +83,10 @@ def _learn(cells: Any, slope: float, rate: float, table: Any, sums: Any) -> None
 @njit(fastmath=True, error_model="numpy")
 def _epoch(
     order: Ints, types: Ints, features: Hashes, states: Hashes, chosen: Ints, choices: Choices, joint: Ints, table: Any,
-    sums: Any, rate: float, most: int,
+    sums: Any, rate: float, most: int, seed: int,
 ) -> None:  # fmt: skip
     """One pass over places in `order`; changes `table` and AdaGrad's `sums`."""
+    np.random.seed(seed)
     cells, found = np.zeros((3, most, features.shape[1]), np.uint32), np.zeros((3, most), np.float32)
     slopes, bits = np.zeros((2, most), np.float32), int(np.log2(len(table)) + 0.5)
     own = np.zeros(features.shape[1], np.uint32)

@@ -105,8 +105,8 @@ def test_another_voice_counts_as_told(model: LlamaForCausalLM) -> None:
     def beside(ids: torch.Tensor, step: int) -> torch.Tensor:
         return likes.expand(len(ids), -1)
 
-    for weight in (0.0, 1.0):
-        found = search(model, asked, SAYS, END, beams=2, weight=weight, beside=beside)
+    for own, weight in ((None, 0.0), (model, 0.0), (model, 1.0)):
+        found = search(own, asked, SAYS, END, beams=2, weight=weight, beside=beside)
         assert [lines[0][0] for lines in found] == [(5, 5), (5, 5, 5)]
     nothing = search(model, asked, SAYS, END, beams=2, beside=lambda ids, step: torch.zeros(len(ids), len(SAYS)))
     assert nothing == search(model, asked, SAYS, END, beams=2)

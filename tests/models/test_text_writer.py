@@ -17,6 +17,7 @@ from models.training.language_stage import Size
 from models.training.text_data import Sentences, script_of
 
 TOWNS = ("ROME", "PARIS", "LONDON", "VIENNA")
+BUNDLED = Path(__file__).parents[2] / "models" / "checkpoints" / "compact"
 EDIT_LINES = [(f"X-WE BE DESC-FAR FROM {town} .", f"we are far from {town.lower()} .") for town in TOWNS]
 
 
@@ -83,3 +84,13 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
 def test_an_adapter_that_is_not_there_is_said(home: Path) -> None:
     with pytest.raises(RefinerError, match="train one with `signbind train lora`"):
         TextWriter.load(home / "weights", "ncslgr")
+
+
+def test_the_bundled_adapter_writes_without_a_base() -> None:
+    writer = TextWriter.load(BUNDLED, EDITED)
+    short, long = writer.write(
+        [line.split() for line in ("THIS BE DISGRACE .", "X-WE NEED DESC-NEW LAW FOR ATLANTIS .")]
+    )
+    assert short == "this is a disgrace ."
+    assert long.startswith("we need a new law for ")
+    assert long.endswith("atlantis .")  # never met, and copied
