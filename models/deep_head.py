@@ -7,20 +7,20 @@ what was read, the three last labels and the two last words. One processor train
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import dropout, gelu, pad
 
 from models.edit_space import EditSpace, Hashes, Places
-from models.wide_head import FLOOR
+from models.wide_head import FLOOR, LEVELS
 
-DEEP = "deep.safetensors"
+DEEP = "deep.npz"
 ENDINGS, WORDS = 2048, 16384
 """Rows of the hashed tables."""
 REACHES = (1, 1, 2, 4)
@@ -85,22 +85,21 @@ class DeepHead(nn.Module):
         return dropout(x, self.dropped, self.training)
 
     def save(self, path: Path) -> None:
-        """Matrices in eight bits with a scale a row."""
-        held = {}
+        """Compressed: matrices in eight bits with a scale a row, tables of embeddings in five."""
+        tables = {f"{name}.weight" for name, part in self.named_modules() if isinstance(part, nn.Embedding)}
+        held: dict[str, NDArray[np.generic]] = {}
         for name, value in self.state_dict().items():
+            held[name] = value.numpy()
             if value.ndim == 2:
-                scale = (value.abs().amax(1, keepdim=True) / 127).clamp(min=1e-8)
-                held[name], held[f"{name}.scale"] = (value / scale).round().to(torch.int8), scale
-            else:
-                held[name] = value.contiguous()
-        size = DeepSize(
-            self.gloss.embedding_dim, cast(nn.Embedding, self.labels[0]).embedding_dim, self.first.out_features
-        )
-        save_file(held, path, {name: str(value) for name, value in asdict(size).items()})
+                levels = LEVELS if name in tables else 127
+                scale = (value.abs().amax(1, keepdim=True) / levels).clamp(min=1e-8)
+                held[name], held[f"{name}.scale"] = (value / scale).round().to(torch.int8).numpy(), scale.numpy()
+        np.savez_compressed(path, **held)  # type: ignore[arg-type]
 
     @staticmethod
     def load(path: Path, space: EditSpace) -> DeepHead:
-        held = load_file(path)
+        with np.load(path) as file:
+            held = {name: torch.from_numpy(file[name]) for name in file.files}
         state = {
             name: value.float() * held[f"{name}.scale"] if value.dtype == torch.int8 else value
             for name, value in held.items()

@@ -20,6 +20,7 @@ from models.edit_space import STATIC, Choices, Hashes, Ints, Places
 from models.kept import kept
 
 BITS = 22
+LEVELS = 15  # of a weight on disk, to either side of zero
 FLOOR = -12.0
 """Log-probability of an edit that the gloss may not have."""
 WIDE = "wide.npz"
@@ -244,9 +245,11 @@ class WideHead:
         return found
 
     def save(self, path: Path) -> None:
-        """Eight bits a weight, compressed."""
-        scale = float(np.quantile(np.abs(self.table), 0.9999)) / 127 or 1.0
-        np.savez_compressed(path, table=np.clip(np.rint(self.table / scale), -127, 127).astype(np.int8), scale=scale)
+        """Five bits a weight, compressed."""
+        scale = float(np.quantile(np.abs(self.table), 0.9999)) / LEVELS or 1.0
+        np.savez_compressed(
+            path, table=np.clip(np.rint(self.table / scale), -LEVELS, LEVELS).astype(np.int8), scale=scale
+        )
 
     @staticmethod
     def load(path: Path) -> WideHead:
