@@ -60,6 +60,9 @@ SHARED_STAGES: dict[Stage, tuple[str, dict[str, str]]] = {
 """Stages whose recipe serves two: its module and the option that tells them apart."""
 
 
+GOING_ON = 0.5
+"""Of the learning rate, for weights that have learned already."""
+
 DERIVED_STAGES = frozenset(
     {
         Stage.features,
@@ -118,6 +121,15 @@ def train(
     adapter: Annotated[
         str | None, typer.Option(help="lora: aslg, phoenix, ncslgr (of the text model), live-ncslgr, live-aslg.")
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="sign, fingerspelling, routing, fusion, language: a folder of weights to go on from, at half the learning"
+            " rate; its lexicon may be smaller. For language the model's own folder.",
+        ),
+    ] = None,
 ) -> None:
     """Train one STAGE of the translator; it logs as it goes and resumes where it was stopped."""
     choices = PaperChoices(dry_run, split_by, tuple(weights or ()), readers)
@@ -131,6 +143,7 @@ def train(
     if adapter is not None and "adapter" not in inspect.signature(recipe).parameters:
         raise CliError(f"--adapter is an option of `train lora`; leave it out for {stage.value}.")
     chosen |= {} if adapter is None else {"adapter": adapter}
+    chosen |= {} if start is None else going_on(stage, recipe, start)
     out.mkdir(parents=True, exist_ok=True)
     with time_bar(stage.value, minutes) as bar:
         bar.add_task(stage.value, total=60 * minutes)
@@ -175,6 +188,14 @@ def recipe_options(
     elif permissive_only:
         typer.echo(f"{stage.value} reads no outside data: it is as free as the weights and features it stands on.")
     return options
+
+
+def going_on(stage: Stage, recipe: Callable[..., Figures], start: Path) -> dict[str, Any]:
+    """The options of a recipe that goes on from the weights in `start`; CliError for one that cannot."""
+    taken = inspect.signature(recipe).parameters
+    if "start" not in taken:
+        raise CliError(f"{stage.value} begins from nothing or where it was stopped; leave out --start.")
+    return {"start": start, "learning_rate": GOING_ON * float(taken["learning_rate"].default)}
 
 
 def check_cuda(stage: Stage, takes_device: bool) -> None:
