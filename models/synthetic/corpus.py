@@ -18,7 +18,7 @@ from models.synthetic.signer import Signer
 from models.vocabulary import ROUTES
 
 FIRST_HELD_OUT_SEED = 1_000_000
-HARD = {"close": 0.25, "turned": 0.17, "left": 0.25}
+HARD = {"close": 0.3, "turned": 0.17, "left": 0.25, "alike": 0.25}
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def clip(
 ) -> Clip:  # fmt: skip
     """The clip of a seed. Signers of training have seeds below 1,000,000; from there on they are for evaluation.
 
-    `hard` draws more signers close to the camera, turned away or left-handed than there are: what is rare needs more practice.
+    `hard` draws more signers close to the camera, turned away, left-handed or hard to tell from what is around them than
+    there are: what is rare needs more practice.
     """
     if held_out != (seed >= FIRST_HELD_OUT_SEED):
         raise ValueError(f"seeds from {FIRST_HELD_OUT_SEED} on are for held-out clips alone, got {seed}, {held_out=}")

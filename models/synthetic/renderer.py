@@ -31,7 +31,7 @@ class Renderer:
         self.signer = signer
         self.width, self.height = size
         self.scale = signer.face_side * self.height / FACE_HEIGHT
-        self._background = paint_background(signer.background, *size)
+        self._background = paint_background(signer.background, *size, signer.around)
         self._picture = np.empty((self.height, self.width, 3), np.float32)
         self._blurred = np.empty_like(self._picture)
         self._depth = np.empty((self.height, self.width), np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -57,6 +57,8 @@ class Signer:
     blur: float
     noise: float
     left_handed: bool
+    around: FloatArray | None = None
+    """A colour that much of what is behind the signer has, like the skin's; None where chance decides."""
 
     @property
     def lowest_palm(self) -> float:
@@ -65,9 +67,12 @@ class Signer:
         return NOSE_HEIGHT - below + PALM_ABOVE_EDGE
 
     @staticmethod
-    def draw(rng: np.random.Generator, *, close: float = 0.1, turned: float = 0.12, left: float = 0.12) -> Signer:
+    def draw(
+        rng: np.random.Generator, *, close: float = 0.1, turned: float = 0.12, left: float = 0.12, alike: float = 0.0
+    ) -> Signer:
         """A signer; `close` is the share of webcam framings, in which little more than head and hands is seen; `turned` the
-        standard deviation of the body's turn to a side, in radians; `left` the share of the left-handed."""
+        standard deviation of the body's turn to a side, in radians; `left` the share of the left-handed; `alike` the share
+        of those whose hands stand out little, because clothes or surroundings have nearly the skin's colour."""
         tone = float(rng.uniform(0, len(_SKINS) - 1))
         low = int(tone)
         skin = _SKINS[low] + (tone - low) * (_SKINS[min(low + 1, len(_SKINS) - 1)] - _SKINS[low])
@@ -78,7 +83,7 @@ class Signer:
         if rng.random() < 0.25:
             stripes[:2] = rng.uniform(6, 30), rng.uniform(0.2, 0.6)
             stripes[2:] = rng.uniform(10, 245, 3)
-        return Signer(
+        signer = Signer(
             skin=skin, palm=palm.astype(np.float32),
             nail=(skin * 0.6 + np.array([235, 180, 170], np.float32) * 0.4).astype(np.float32),
             lips=np.asarray(skin * rng.uniform(0.55, 0.75) + np.array([170, 50, 60]) * rng.uniform(0.2, 0.4), np.float32),
@@ -93,6 +98,14 @@ class Signer:
             blur=float(max(0.0, rng.normal(0.35, 0.35))), noise=float(abs(rng.normal(0, 3.0))),
             left_handed=bool(rng.random() < left),
         )  # fmt: skip
+        return _hidden(signer, rng) if alike and rng.random() < alike else signer
+
+
+def _hidden(signer: Signer, rng: np.random.Generator) -> Signer:
+    """The signer before what has the colour of their skin, or in it, or both."""
+    which = int(rng.integers(3))
+    near = [np.clip(signer.skin * rng.normal(1, 0.15) * rng.normal(1, 0.05, 3), 8, 250).astype(np.float32) for _ in "12"]
+    return replace(signer, around=near[0] if which else None, shirt=near[1] if which != 1 else signer.shirt)
 
 
 def _shirt(rng: np.random.Generator) -> FloatArray:
@@ -118,13 +131,18 @@ def _light(rng: np.random.Generator) -> FloatArray:
     return np.array([*direction, total - 0.8 * diffuse, diffuse, *colour], np.float32)
 
 
-def paint_background(seed: int, width: int, height: int) -> FloatArray:
-    """A wall, a gradient, a plain studio colour or blurred shapes of a room: float32 (height, width, 3)."""
+def paint_background(seed: int, width: int, height: int, around: FloatArray | None = None) -> FloatArray:
+    """A wall, a gradient, a plain studio colour or blurred shapes of a room: float32 (height, width, 3).
+
+    With a colour `around`, the wall and half of the shapes have nearly that colour.
+    """
     rng = np.random.default_rng(seed)
     kind = rng.random()
     base = rng.uniform(30, 235, 3)
     if kind < 0.25:
         base = np.array([[40, 130, 200], [60, 170, 90], [225, 225, 225], [40, 40, 44]])[rng.integers(4)]
+    if around is not None:
+        base = around
     picture = np.ones((height, width, 3), np.float32) * base.astype(np.float32)
     across, down = rng.normal(0, 18, 3), rng.normal(0, 18, 3)
     picture += np.linspace(-1, 1, width, dtype=np.float32)[None, :, None] * across.astype(np.float32)
@@ -133,7 +151,10 @@ def paint_background(seed: int, width: int, height: int) -> FloatArray:
         for _ in range(int(rng.integers(3, 14))):
             x, y = int(rng.integers(-50, width)), int(rng.integers(-50, height))
             w, h = int(rng.integers(20, width // 2)), int(rng.integers(20, height // 2))
-            cv2.rectangle(picture, (x, y), (x + w, y + h), rng.uniform(10, 245, 3).tolist(), -1)
+            colour = rng.uniform(10, 245, 3)
+            if around is not None and rng.random() < 0.5:
+                colour = around * rng.normal(1, 0.1, 3)
+            cv2.rectangle(picture, (x, y), (x + w, y + h), colour.tolist(), -1)
         if rng.random() < 0.5:
             for _ in range(int(rng.integers(1, 5))):
                 middle = (int(rng.integers(width)), int(rng.integers(height)))

@@ -23,7 +23,7 @@ FRAMINGS = {
     "grid": Framing(0.4, 1.2),
     "synthetic": Framing(0.75, 1.25, shift=0.1),
 }
-SHARES = {"how2sign": 0.30, "webcam": 0.12, "grid": 0.18, "synthetic": 0.40}
+SHARES = {"how2sign": 0.26, "webcam": 0.12, "grid": 0.14, "synthetic": 0.48}
 FRESH_RATE, LATER_RATE = 2.5e-3, 8e-4  # learning rates from nothing, and from weights that are good already
 
 
@@ -112,7 +112,9 @@ def train(
     pools["synthetic"] = synthetic_pool()
     print({kind: len(pool) for kind, pool in pools.items()}, flush=True)
     batches = FrameBatches(pools, seed + run.steps)
-    schedule = Schedule(minutes, learning_rate=FRESH_RATE if start is None else LATER_RATE, weight_decay=0.02)
+    schedule = Schedule(
+        minutes, learning_rate=FRESH_RATE if start is None else LATER_RATE, weight_decay=0.02, half_on_cpu=True
+    )
     best = learn(run, schedule, iter(batches), locate_loss, log=lambda line: print(line, flush=True)).cpu()
     assert isinstance(best, Locator)
     save(best, best.config, out, "locate")

@@ -15,12 +15,12 @@ from models.training.loop import RUNS
 
 FOLDER = RUNS / "synthetic_frames"
 DRAWN = (2 * SMALL_WIDTH, 2 * SMALL_HEIGHT)  # drawn at twice the size, then averaged
-SIGNERS, SIGNERS_A_FILE, FRAMES_A_SIGNER = 1200, 100, 8
+SIGNERS, SIGNERS_A_FILE, FRAMES_A_SIGNER = 4800, 100, 8
 
 
 def draw_frames(seed: int, count: int = FRAMES_A_SIGNER) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Frames (count, 120, 160, 3) at random times of one clip, and their boxes (count, 4, 3)."""
-    clip = corpus.clip(seed)
+    clip = corpus.clip(seed, hard=True)
     renderer = Renderer(clip.signer, DRAWN)
     steps = len(clip.script.routes)
     times = np.random.default_rng(seed).integers(steps // 12, steps - steps // 12, count)

@@ -10,7 +10,7 @@ from models.synthetic import corpus, lexicon
 from models.synthetic.renderer import Renderer
 from models.synthetic.script import Script, compile_script
 from models.synthetic.sentences import Sentence, english_to_glosses, from_grammar, is_held_out
-from models.synthetic.signer import Signer
+from models.synthetic.signer import Signer, paint_background
 from models.synthetic.write_clip import synth
 from models.vocabulary import FINGERSPELLING, REST, SIGN
 
@@ -137,3 +137,19 @@ def test_a_clip_is_written(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "hello.mp4")) as container:
         frames = sum(1 for _ in container.decode(video=0))
     assert frames == len(corpus.clip(4, "Hello.").script.routes)
+
+
+def test_a_signer_who_stands_out_little_has_clothes_or_surroundings_of_the_skins_colour() -> None:
+    for seed in range(40):
+        usual = Signer.draw(np.random.default_rng(seed))
+        hidden = Signer.draw(np.random.default_rng(seed), alike=1.0)
+        near = [colour for colour in (hidden.shirt, hidden.around) if colour is not None]
+        assert min(float(np.abs(colour - hidden.skin).max()) for colour in near) < 0.75 * float(hidden.skin.max())
+        assert hidden.around is not None or not np.array_equal(hidden.shirt, usual.shirt)
+        assert np.array_equal(hidden.skin, usual.skin), "what is measured is drawn by the same numbers"
+
+
+def test_surroundings_take_a_colour() -> None:
+    skin = np.array([140, 95, 70], np.float32)
+    apart = [np.abs(paint_background(seed, 64, 48, skin).mean((0, 1)) - skin).mean() for seed in range(12)]
+    assert np.median(apart) < 25
