@@ -34,6 +34,8 @@ class What(enum.StrEnum):
     locate = "locate"
     silence = "silence"
     gloss2text = "gloss2text"
+    noise = "noise"
+    names = "names"
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ EVALUATIONS: dict[What, Evaluation] = {
     What.locate: Evaluation("a folder of .mp4 with .boxes.jsonl beside them"),
     What.silence: Evaluation("a folder of .mp4 without signing", frozenset({"seed"}), draws=True),
     What.gloss2text: Evaluation("a file of lines GLOSSES<tab>sentence", frozenset({"adapter"})),
+    What.noise: Evaluation(None, frozenset({"sentences"})),
+    What.names: Evaluation(None, frozenset({"seed", "sentences", "records"})),
 }
 
 
@@ -67,21 +71,23 @@ def evaluate(
     path: Annotated[
         Path | None,
         typer.Argument(
-            help="The data to measure on; `report` and `synthetic` draw their own, `silence` too, and takes a folder of "
-            ".mp4 without signing beside it."
+            help="The data to measure on; `names`, `noise`, `report`, `synthetic` draw their own, `silence` too, and takes a folder "
+            "of .mp4 without signing beside it."
         ),
     ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="The weights to measure; the bundled ones if not given.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="report, silence, synthetic: which unseen people and sentences.")
+        int | None, typer.Option(help="names, report, silence, synthetic: which unseen people and sentences.")
     ] = None,
-    sentences: Annotated[int | None, typer.Option(min=1, help="report, synthetic: how many.")] = None,
+    sentences: Annotated[int | None, typer.Option(min=1, help="names, noise, report, synthetic: how many.")] = None,
     out: Annotated[Path | None, typer.Option(help="report: the HTML page to write (report.html).")] = None,
     records: Annotated[
         Path | None,
-        typer.Option(help="report: a file of what was measured; what it holds is not measured again.", dir_okay=False),
+        typer.Option(
+            help="names, report: a file of what was measured; what it holds is not measured again.", dir_okay=False
+        ),
     ] = None,
     adapter: Annotated[str | None, typer.Option(help="gloss2text: the LoRA adapter of the language model.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON last.")] = False,

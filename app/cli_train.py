@@ -47,6 +47,7 @@ class Stage(enum.StrEnum):
     fusion = "fusion"
     tables = "tables"
     language = "language"
+    noise = "noise"
     text = "text"
     lora = "lora"
     confidence = "confidence"
@@ -72,6 +73,7 @@ DERIVED_STAGES = frozenset(
         Stage.routing,
         Stage.fusion,
         Stage.tables,
+        Stage.noise,
         Stage.confidence,
     }
 )

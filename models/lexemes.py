@@ -41,10 +41,12 @@ def bare(word: str) -> str:
 
 @dataclass(frozen=True)
 class Lexemes:
-    """`words`: gloss -> English words in their written case; `proper`: words that always have a capital."""
+    """`words`: gloss -> English words in their written case; `proper`: words that always have a capital; the model was
+    trained with marks behind signs whose posterior is under `doubtful_below` (0: with none)."""
 
     words: Mapping[str, frozenset[str]] = field(default_factory=dict)
     proper: frozenset[str] = frozenset()
+    doubtful_below: float = 0.0
 
     @staticmethod
     def load(path: Path) -> Lexemes:
@@ -52,11 +54,13 @@ class Lexemes:
         if not path.is_file():
             return Lexemes()
         held = json.loads(path.read_text(encoding="utf-8"))
-        return Lexemes({gloss: frozenset(words) for gloss, words in held["words"].items()}, frozenset(held["proper"]))
+        words = {gloss: frozenset(words) for gloss, words in held["words"].items()}
+        return Lexemes(words, frozenset(held["proper"]), float(held.get("doubtful_below", 0.0)))
 
     def save(self, path: Path) -> None:
-        held = {"words": {gloss: sorted(words) for gloss, words in sorted(self.words.items())}}
-        path.write_text(json.dumps({**held, "proper": sorted(self.proper)}, indent=0) + "\n", encoding="utf-8")
+        held: dict[str, object] = {"words": {gloss: sorted(words) for gloss, words in sorted(self.words.items())}}
+        held |= {"proper": sorted(self.proper), "doubtful_below": self.doubtful_below}
+        path.write_text(json.dumps(held, indent=0) + "\n", encoding="utf-8")
 
     def says(self, word: str, gloss: str) -> bool:
         """Whether an English word says a gloss (or a part of a compound: LOOK-FOR is said by "look")."""

@@ -60,6 +60,8 @@ mistake), a longer one at most 4; a common word is short up to SHORT + 2."""
 CLEAR = 0.6
 """An unknown word is written as a word ("Marla") when the mean of its letters' posteriors is at least this, else as
 letters ("MARLA")."""
+UNCLEAR = "[spelling unclear]"
+"""Stands for a spelling of which too little was seen to write any letter of it."""
 
 
 @dataclass(frozen=True)
@@ -227,6 +229,8 @@ def _as_seen(letters: str, text: str, posteriors: Sequence[float], share: float)
     if text:
         return Verified(text, share, False, True)
     clear = math.exp(sum(math.log(min(MOST, max(LEAST, p))) for p in posteriors) / len(posteriors))
+    if len(letters) == 1 and clear <= LEAST:
+        return Verified(UNCLEAR, share * clear, False)
     shown = letters.capitalize() if clear >= CLEAR and letters.isalpha() else letters
     return Verified(shown, share * clear, False)
 
@@ -261,6 +265,25 @@ def joined(tokens: Sequence[Token], vocabulary: Sequence[str] = (), names: NameL
                 continue
         found.append(token)
     return tuple(found)
+
+
+def doubted(tokens: Sequence[Token], vocabulary: Sequence[str] = (), running: bool = False) -> tuple[Token, ...]:
+    """The tokens with single letters that no list has believed no more, so that they read UNCLEAR.
+
+    A hand on its way to a sign looks like a letter for a moment: of single letters in recognised sentences most were spelled
+    by nobody, and none was the word that was. While a segment is `running` its last word may still grow, and stands.
+    """
+    last = len(tokens) - 1
+    return tuple(
+        replace(token, posterior=0.0, letters=(0.0,))
+        if _is_one_letter(token) and not (running and place == last) and not verified(token, vocabulary).listed
+        else token
+        for place, token in enumerate(tokens)
+    )
+
+
+def _is_one_letter(token: Token) -> bool:
+    return token.kind == "fingerspelling" and len(token.text) == 1 and token.text.isalpha()
 
 
 def _together(first: Token, second: Token) -> Token:

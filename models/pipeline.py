@@ -9,6 +9,7 @@ as a pre-roll, and forget everything at its end.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,6 +110,12 @@ class Translator:
         another is in `advance`, as long as no slot is opened that is being looked at."""
         return self.sight.encode(frames, active, small)
 
+    @staticmethod
+    @torch.inference_mode()
+    def together(parts: Sequence[tuple[Seen, list[int]]]) -> Seen:
+        """What was seen apart, each with its slots, for one `advance`: it costs less than one for each."""
+        return Seen.together(parts)
+
     @torch.inference_mode()
     def advance(self, seen: Seen, active: Mask) -> list[list[Update]]:
         """The second half of `step`: networks over time, search, segments, for the slots that are `active` still."""
@@ -172,9 +179,9 @@ class Translator:
         """
         return self.speaker.refine(hypotheses, vocabulary, context, deadline_s)
 
-    def draft(self, hypothesis: Hypothesis, vocabulary: tuple[str, ...] = ()) -> Caption:
-        """The tokens as readable text, at once."""
-        return self.speaker.draft(hypothesis, vocabulary)
+    def draft(self, hypothesis: Hypothesis, vocabulary: tuple[str, ...] = (), *, running: bool = True) -> Caption:
+        """The tokens as readable text, at once; the last word of a `running` segment may still grow."""
+        return self.speaker.draft(hypothesis, vocabulary, running=running)
 
     def _onsets(self, idle: list[int], seen: Seen, updates: list[list[Update]]) -> list[int]:
         """Routes the idle slots' chunk; slots where signing begins start afresh and take their pre-roll."""

@@ -20,6 +20,8 @@ PAD, END, GLOSS, ENGLISH, CONTEXT = "<pad>", "</s>", "<gloss>", "<english>", "<c
 SLOTS = tuple(f"<fs{number}>" for number in range(1, 9))
 """Places of fingerspelled words; the words after the eighth share the eighth place."""
 PIECES_AT_LEAST, PIECES_A_TOKEN = 16, 5
+DOUBT = "?"
+"""Stands behind a sign of which recognition was not sure, for a model that learned what that means."""
 SPECIAL = (PAD, END, GLOSS, ENGLISH, CONTEXT, *SLOTS)
 
 _FIRST_WORD = re.compile(r"(?:^|[.?!]['\"]?\s+)['\"]?([A-Za-z][\w']*)")
@@ -80,12 +82,15 @@ def slots_of(tokens: Sequence[Token]) -> dict[int, str]:
     return {index: SLOTS[min(order, len(SLOTS) - 1)] for order, index in enumerate(spelled)}
 
 
-def gloss_line(tokens: Sequence[Token]) -> str:
-    """The tokens of a segment as the prompt has them: "i name <fs1>"; words that share a slot stand once in a row."""
+def gloss_line(tokens: Sequence[Token], doubtful_below: float = 0.0) -> str:
+    """The tokens of a segment as the prompt has them: "i name <fs1>"; words that share a slot stand once in a row.
+
+    A sign whose posterior is under `doubtful_below` has a mark behind it: "i name? <fs1>".
+    """
     slots = slots_of(tokens)
     texts: list[str] = []
     for index, token in enumerate(tokens):
-        text = slots.get(index) or gloss_text(token.text)
+        text = slots.get(index) or gloss_text(token.text) + DOUBT * (token.posterior < doubtful_below)
         if index not in slots or text not in texts[-1:]:
             texts.append(text)
     return " ".join(texts)

@@ -116,7 +116,7 @@ class Refiner:
     def asked(self, key: int, request: Request) -> Asked:
         """The request as the generation takes it; the request must have tokens, its adapter must be known."""
         context = lower_start(request.context[-1], self.lexemes.proper) if request.context else ""
-        text = prompt(gloss_line(request.tokens), context)
+        text = prompt(gloss_line(request.tokens, self.lexemes.doubtful_below), context)
         assert request.adapter is None or request.adapter in self.adapters, (request.adapter, self.adapters)
         return Asked(
             key,

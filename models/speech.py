@@ -62,17 +62,18 @@ class Speaker:
         context: Sequence[str] = (),
         deadline_s: float | None = None,
     ) -> list[Explained]:
-        """`refine`, with the features of every confidence; spelled words that were cut in two are read as one."""
-        hypotheses = [_joined(h, vocabulary) for h in hypotheses]
+        """`refine`, with the features of every confidence; the segments have ended. Spelled words that were cut in two are
+        read as one."""
+        hypotheses = [_read(h, vocabulary, running=False) for h in hypotheses]
         requests = [Request(tuple(h.tokens), tuple(vocabulary), tuple(context)) for h in hypotheses]
         written: list[Refined | None] = [None] * len(requests)
         if self.refiner is not None:
             written = self.refiner.refine(requests, deadline_s)
         return [self.explained(h, text, vocabulary) for h, text in zip(hypotheses, written, strict=True)]
 
-    def draft(self, hypothesis: Hypothesis, vocabulary: Sequence[str] = ()) -> Caption:
-        """The tokens as readable text."""
-        return self.explained(_joined(hypothesis, vocabulary), None, vocabulary).caption
+    def draft(self, hypothesis: Hypothesis, vocabulary: Sequence[str] = (), *, running: bool = True) -> Caption:
+        """The tokens as readable text; the last word of a `running` segment may still grow."""
+        return self.explained(_read(hypothesis, vocabulary, running), None, vocabulary).caption
 
     def captions(self, writer: Writer | None = None) -> Captions | None:
         """Captions of many streams at once, by `writer` or else the refiner; None where there is neither."""
@@ -111,7 +112,10 @@ class Captions:
 
     def join(self, wanted: Mapping[int, Wanted]) -> None:
         """Segments with tokens, under keys that are not here already; spelled words cut in two are read as one."""
-        whole = {key: replace(one, hypothesis=_joined(one.hypothesis, one.vocabulary)) for key, one in wanted.items()}
+        whole = {
+            key: replace(one, hypothesis=_read(one.hypothesis, one.vocabulary, one.grows))
+            for key, one in wanted.items()
+        }
         self._writer.join(
             {
                 key: Request(tuple(one.hypothesis.tokens), one.vocabulary, one.context, one.adapter, one.grows)
@@ -140,8 +144,10 @@ class Captions:
         self._writer.close()
 
 
-def _joined(hypothesis: Hypothesis, vocabulary: Sequence[str]) -> Hypothesis:
-    return replace(hypothesis, tokens=names.joined(hypothesis.tokens, vocabulary))
+def _read(hypothesis: Hypothesis, vocabulary: Sequence[str], running: bool) -> Hypothesis:
+    """The hypothesis as it shall be written: cut words as one, single letters not believed."""
+    whole = names.joined(hypothesis.tokens, vocabulary)
+    return replace(hypothesis, tokens=names.doubted(whole, vocabulary, running))
 
 
 def _draft_words(hypothesis: Hypothesis, vocabulary: Sequence[str]) -> tuple[RefinedWord, ...]:

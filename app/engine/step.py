@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -52,12 +52,13 @@ class Translator(Protocol):
     def open(self, slot: int, options: StreamOptions | None = None) -> None: ...
     def close(self, slot: int) -> None: ...
     def see(self, frames: Frames, active: NDArray[np.bool_], small: Frames | None = None) -> Any: ...
+    def together(self, parts: Sequence[tuple[Any, list[int]]]) -> Any: ...
     def advance(self, seen: Any, active: NDArray[np.bool_]) -> list[list[Update]]: ...
     def finalize(self, slot: int) -> list[Update]: ...
     def last_features(self) -> NDArray[np.float32]: ...
     def numbers(self, slot: int) -> NDArray[np.float64]: ...
     def recall(self, recalls: list[Recall]) -> None: ...
-    def draft(self, hypothesis: Hypothesis, vocabulary: tuple[str, ...] = ()) -> Caption: ...
+    def draft(self, hypothesis: Hypothesis, vocabulary: tuple[str, ...] = (), *, running: bool = True) -> Caption: ...
 
 
 @dataclass
@@ -77,7 +78,7 @@ class EngineStep:
 
     A chunk is first looked at by one of the `eyes`, threads with a batch of slots each, then gone on with here: networks
     over time, search, what to tell. Eyes take what waits by themselves, so they never wait for what follows, nor for each
-    other.
+    other. Batches that were looked at go on together where they can, for the networks over time cost less so.
     """
 
     def __init__(
@@ -121,7 +122,8 @@ class EngineStep:
         """Whether a tick would find something to do at once."""
         with self.eyes.lock:
             waits = self.scheduler.waits_for(self.eyes.slots, looks=self.eyes.idle > 0)
-            return bool(self._ready or self._returning or self.eyes.is_over or waits)
+            goes_on = bool(self._ready) and not self._waits_for_more
+            return bool(goes_on or self._returning or self.eyes.is_over or waits)
 
     def has_time(self) -> bool:
         """Whether no chunk waits for an eye; any thread may ask."""
@@ -129,18 +131,40 @@ class EngineStep:
             return not self.scheduler.waits_for(self.eyes.slots)
 
     def tick(self) -> None:
-        """Sets idle eyes to look at what waits, then goes on with one batch that was looked at, or finishes a segment."""
+        """Sets idle eyes to look at what waits, then goes on with what was looked at, or finishes a segment."""
         self._recall()
         with self.eyes.lock:  # between the two no eye may end a look that a finalize comes after
             self._collect()
             self._ready.extend(self.scheduler.finalizes(self.eyes.slots))
         self.eyes.start()
-        if self._ready:
-            work = self._ready.popleft()
-            if isinstance(work, Finalize):
-                self._finalize(work)
-            else:
-                self._advance(work)
+        if not self._ready or self._waits_for_more:
+            return
+        if isinstance(self._ready[0], Finalize):
+            self._finalize(self._ready.popleft())  # type: ignore[arg-type]
+        else:
+            self._advance(self._next_looked())
+
+    @property
+    def _waits_for_more(self) -> bool:
+        """Whether to go on later is cheaper and makes no caption later that is not late anyway: every eye still looks, at
+        other slots too, and each stream that could go on has given its next chunk already, so it is behind, or a file."""
+        if any(isinstance(work, Finalize) for work in self._ready):
+            return False
+        ready = {slot for looked in self._ready for slot in looked.chunks}  # type: ignore[union-attr]
+        with self.eyes.lock:
+            looking = self.eyes.slots
+            more = self.eyes.idle == 0 and bool(looking - ready)
+            return more and all(slot in looking or self.scheduler.gives(slot) for slot in ready)
+
+    def _next_looked(self) -> list[Looked]:
+        """What can go on at once: of each slot one chunk, before anything is finalized."""
+        taken: list[Looked] = []
+        slots: set[int] = set()
+        while self._ready and isinstance(looked := self._ready[0], Looked) and slots.isdisjoint(looked.chunks):
+            self._ready.popleft()
+            slots |= looked.chunks.keys()
+            taken.append(looked)
+        return taken
 
     def _collect(self) -> None:
         self._ready.extend(self.eyes.collect())
@@ -154,19 +178,22 @@ class EngineStep:
         small = {slot: [self._rings[slot].small[at] for at in chunk.positions] for slot, chunk in chunks.items()}
         return Looked(chunks, self._translator.see(frames, self._mask(chunks), small), begun_s)
 
-    def _advance(self, looked: Looked) -> None:
-        if not looked.chunks:
+    def _advance(self, together: list[Looked]) -> None:
+        together = [looked for looked in together if looked.chunks]
+        if not together:
             return  # all their streams were closed meanwhile
-        updates = self._translator.advance(looked.seen, self._mask(looked.chunks))
+        seen = self._translator.together([(looked.seen, list(looked.chunks)) for looked in together])
+        chunks = {slot: (chunk, looked.begun_s) for looked in together for slot, chunk in looked.chunks.items()}
+        updates = self._translator.advance(seen, self._mask(chunks))
         timings_ms = dict(self._translator.timings_ms)
         features = self._translator.last_features()
-        for slot, chunk in looked.chunks.items():
+        for slot, (chunk, begun_s) in chunks.items():
             self._keep(slot, features[slot])
             told = self._tell(slot, updates[slot])
             visible = updates[slot][-1].signer_visible if updates[slot] else None
-            self._send(Stepped(chunk.stream, chunk.positions, told, visible, looked.begun_s, timings_ms))
+            self._send(Stepped(chunk.stream, chunk.positions, told, visible, begun_s, timings_ms))
 
-    def _mask(self, chunks: dict[int, Chunk]) -> NDArray[np.bool_]:
+    def _mask(self, chunks: Collection[int]) -> NDArray[np.bool_]:
         active = np.zeros(self._translator.slots, bool)
         active[list(chunks)] = True
         return active
@@ -216,7 +243,7 @@ class EngineStep:
             if hypothesis.tokens == stream.told_tokens or now_s - stream.told_s < stream.opened.draft_interval_s:
                 return None
             stream.told_tokens, stream.told_s = hypothesis.tokens, now_s
-        told = Told(update, self._translator.draft(hypothesis, stream.vocabulary))
+        told = Told(update, self._translator.draft(hypothesis, stream.vocabulary, running=update.kind != "ended"))
         if update.kind == "ended":
             stream.told_tokens = ()
         self._request_refinement(stream, update, hypothesis, told.draft)

@@ -17,7 +17,7 @@ from models.evaluation.scores import bleu
 from models.evaluation.token_noise import Rates, noisy_tokens
 from models.hypothesis import Token
 from models.names import joined
-from models.prompts import Request
+from models.prompts import Refined, Request
 from models.quantised import Precision
 from models.refine import Refiner
 from models.synthetic.sentences import from_grammar, is_held_out, real_sentences
@@ -46,19 +46,19 @@ def request_of(tokens: Iterable[str]) -> Request:
 
 def write(refiner: Refiner, rows: Sequence[Row]) -> list[str]:
     """The sentences of all rows."""
-    return write_requests(refiner, [request_of(tokens) for tokens, _ in rows])
+    return [refined.text for refined in write_requests(refiner, [request_of(tokens) for tokens, _ in rows])]
 
 
-def write_requests(refiner: Refiner, requests: Sequence[Request]) -> list[str]:
+def write_requests(refiner: Refiner, requests: Sequence[Request]) -> list[Refined]:
     """The sentences of all requests, in batches of like length."""
     order = sorted(range(len(requests)), key=lambda index: len(requests[index].tokens))
-    texts = [""] * len(requests)
+    found: dict[int, Refined] = {}
     for start in range(0, len(order), BATCH):
         part = order[start : start + BATCH]
         for index, refined in zip(part, refiner.refine([requests[i] for i in part]), strict=True):
             assert refined is not None, "without a deadline every row is written"
-            texts[index] = refined.text
-    return texts
+            found[index] = refined
+    return [found[index] for index in range(len(requests))]
 
 
 def read_pairs(path: Path) -> list[Row]:
@@ -162,11 +162,16 @@ def noise_figures(refiner: Refiner, rows: Sequence[Row], rates: Sequence[Rates] 
     """BLEU-4 by the share of wrong tokens and letters."""
     figures: dict[str, float] = {}
     for rate in rates:
-        rng = random.Random(0)
-        requests = [Request(joined(noisy_tokens(tokens, rate, rng))) for tokens, _ in rows]
-        score = bleu(write_requests(refiner, requests), [english for _, english in rows])[0]
-        figures[f"grammar_bleu4_tokens{rate.tokens:.0%}_letters{rate.letters:.0%}"] = score
+        figures[f"grammar_bleu4_tokens{rate.tokens:.0%}_letters{rate.letters:.0%}"] = noise_score(refiner, rows, rate)
     return figures
+
+
+def noise_score(refiner: Refiner, rows: Sequence[Row], rate: Rates) -> float:
+    """BLEU-4 with one noise; the same noise at every call."""
+    rng = random.Random(0)
+    requests = [Request(joined(noisy_tokens(tokens, rate, rng))) for tokens, _ in rows]
+    texts = [refined.text for refined in write_requests(refiner, requests)]
+    return bleu(texts, [english for _, english in rows])[0]
 
 
 def evaluate_held_out(data: Path, folder: Path, *, limit: int = 300) -> dict[str, float]:

@@ -54,7 +54,7 @@ def judged(network: Network, source: Source, joint: Vocabulary, speaker: Speaker
         spelled = [letter for token in hypothesis.tokens if token.kind == "fingerspelling" for letter in token.text]
         glosses.add(found, [symbol for symbol in symbols if not symbol.startswith("#")])
         letters.add(spelled, [symbol[1:] for symbol in symbols if symbol.startswith("#")])
-    drafts = [speaker.draft(hypothesis).text for hypothesis in hypotheses]
+    drafts = [speaker.draft(hypothesis, running=False).text for hypothesis in hypotheses]
     sentences = [caption.text for caption in speaker.refine(hypotheses)]
     score, signature = bleu(sentences, source.store.english)
     return Judged(

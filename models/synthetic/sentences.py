@@ -157,6 +157,14 @@ def from_grammar(rng: np.random.Generator, held_out: bool = False) -> Sentence:
                 return Sentence(english, tokens)
 
 
+@lru_cache(maxsize=1)
+def names_held_out() -> frozenset[str]:
+    """The grammar's names and cities that no training clip spells, as they are spelled."""
+    _, lists = _grammar()
+    names = {word for kind in ("name", "city") for word in lists[kind] if _share(word) < 1 / HELD_OUT_NAMES}
+    return frozenset(name.upper()[:LONGEST_SPELLED] for name in names)
+
+
 def _choice(rng: np.random.Generator, name: str, words: list[str], held_out: bool) -> str:
     """A word of a list; names and cities of the held-out fifth come in held-out sentences alone."""
     if name in ("name", "city"):

@@ -48,6 +48,16 @@ class Noise:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """The mark behind a sign of which recognition was not sure: its `piece`, and how often it stands behind a sign read
+    wrong and behind one read right (as measured on recognised sentences: docs/experiments.md)."""
+
+    piece: int
+    wrong: float = 0.6
+    right: float = 0.05
+
+
+@dataclass(frozen=True)
 class Batch:
     """Ids and labels (rows, pieces), padded on the right; labels are IGNORED outside the English."""
 
@@ -145,8 +155,9 @@ def _mistakes(name: str, symbols: dict[str, int], signed: list[int], rng: random
     return [rng.choice(near or signed) for _ in range(LIKE)]
 
 
-def noisy(pool: Pool, glosses: Tensor, english: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-    """Symbols (rows, longest) and pieces (rows, longest) as recognition might have them; holes are zeros."""
+def noisy(pool: Pool, glosses: Tensor, english: Tensor, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
+    """Symbols (rows, 2 x longest) and pieces as recognition might have them, and which symbols are read wrong; holes are
+    zeros."""
     rows, device = len(glosses), glosses.device
     rate = noise.most * torch.rand(rows, 1, device=device) * (torch.rand(rows, 1, device=device) >= noise.clean)
     hit = (torch.rand(glosses.shape, device=device) < rate) & (glosses > 0)
@@ -163,7 +174,15 @@ def noisy(pool: Pool, glosses: Tensor, english: Tensor, noise: Noise) -> tuple[T
     line = torch.stack([body, extra], 2).flatten(1)
     is_word = (line > 0) & (line < FIRST_GLOSS)
     number = is_word.cumsum(1).clamp(max=LAST_SLOT)
-    return torch.where(is_word, number, line), _renamed(english, body, extra, number[:, ::2])
+    wrong = torch.stack([mistaken, added], 2).flatten(1)
+    return torch.where(is_word, number, line), _renamed(english, body, extra, number[:, ::2]), wrong
+
+
+def doubted(line: Tensor, wrong: Tensor, doubt: Doubt) -> Tensor:
+    """Pieces (rows, symbols) of the marks behind the signs of a line; 0 where there is none."""
+    share = torch.where(wrong, doubt.wrong, doubt.right)
+    marked = (line >= FIRST_GLOSS) & (torch.rand(line.shape, device=line.device) < share)
+    return marked * doubt.piece
 
 
 def _any(pool: Pool, shape: torch.Size) -> Tensor:
@@ -193,12 +212,14 @@ def _renamed(english: Tensor, body: Tensor, extra: Tensor, number: Tensor) -> Te
     return torch.stack([renamed, second], 2).flatten(1)
 
 
-def assembled(pool: Pool, context: Tensor, glosses: Tensor, english: Tensor) -> Batch:
-    """`context` (rows,) rows of the pool's contexts or -1; the others as `noisy` gives them; holes are closed."""
+def assembled(pool: Pool, context: Tensor, glosses: Tensor, english: Tensor, marks: Tensor) -> Batch:
+    """`context` (rows,) rows of the pool's contexts or -1; the others as `noisy` and `doubted` give them; holes are
+    closed."""
     rows = len(glosses)
     told = pool.contexts[context.clamp(min=0)] * (context >= 0)[:, None]
     mark, gloss, answer, end = (pool.marks[place].expand(rows, 1) for place in range(4))
-    before = [mark * (context >= 0)[:, None], told, gloss, pool.pieces[glosses].flatten(1), answer]
+    told_glosses = torch.cat([pool.pieces[glosses], marks[:, :, None]], 2).flatten(1)
+    before = [mark * (context >= 0)[:, None], told, gloss, told_glosses, answer]
     after = torch.cat([english, end], 1)
     ids = torch.cat([*before, after], 1)
     labels = torch.full_like(ids, IGNORED)
@@ -212,12 +233,14 @@ def assembled(pool: Pool, context: Tensor, glosses: Tensor, english: Tensor) -> 
 
 
 def batches(
-    pool: Pool, rows: int, noise: Noise, told: tuple[float, float] = (0.3, 0.08), drawn: int = 16
-) -> Iterator[Batch]:
+    pool: Pool, rows: int, noise: Noise, told: tuple[float, float] = (0.3, 0.08), drawn: int = 16,
+    doubt: Doubt | None = None,
+) -> Iterator[Batch]:  # fmt: skip
     """Endless batches of rows of like length: `drawn` of them are drawn together and sorted.
 
-    `told`: how often a pair is told its own context, and any other pair a foreign one.
+    `told`: how often a pair is told its own context, and any other pair a foreign one; without `doubt` no sign is marked.
     """
+    unmarked = Doubt(0)
     device = pool.glosses.device
     while True:
         chosen = torch.multinomial(pool.weights, rows * drawn, replacement=True)
@@ -228,7 +251,9 @@ def batches(
             glosses, english = pool.glosses[group], pool.english[group]
             glosses = glosses[:, : int((glosses > 0).sum(1).max())]
             english = english[:, : int((english > 0).sum(1).max())]
-            yield assembled(pool, _contexts(pool, group, told, device), *noisy(pool, glosses, english, noise))
+            line, said, wrong = noisy(pool, glosses, english, noise)
+            marks = doubted(line, wrong, doubt or unmarked)
+            yield assembled(pool, _contexts(pool, group, told, device), line, said, marks)
 
 
 def _contexts(pool: Pool, group: Tensor, told: tuple[float, float], device: torch.device) -> Tensor:

@@ -8,8 +8,10 @@ import pytest
 
 from models.hypothesis import Token
 from models.names import (
+    UNCLEAR,
     NameList,
     default_confusion,
+    doubted,
     joined,
     log_likelihood,
     show,
@@ -120,3 +122,29 @@ def test_a_name_list_is_read_from_its_file(tmp_path: Path) -> None:
     path.write_text("# people\nO'Brien  # a family\n\ntable\n")
     assert NameList.read(path) == NameList({"OBRIEN": "O'Brien"}, frozenset({"TABLE"}))
     assert spelling("Jean-Luc 2") == "JEANLUC2"
+
+
+def spelled(*words: str) -> tuple[Token, ...]:
+    return tuple(
+        Token(word, "fingerspelling", 1000 * place, 1000 * place + 400, 0.97, (0.97,) * len(word))
+        for place, word in enumerate(words)
+    )
+
+
+def texts(tokens: tuple[Token, ...], vocabulary: tuple[str, ...] = ()) -> list[str]:
+    return [show(token, vocabulary) for token in tokens]
+
+
+def test_a_single_letter_is_not_believed_as_a_name() -> None:
+    tokens = spelled("N", "MARIA", "5")
+    assert texts(doubted(tokens)) == [UNCLEAR, "Maria", "5"]
+    assert doubted(tokens)[0].start_ms == tokens[0].start_ms
+    assert verified(doubted(tokens)[0]).confidence < 0.05
+
+
+def test_the_vocabulary_may_hold_a_single_letter() -> None:
+    assert texts(doubted(spelled("N"), ("N",)), ("N",)) == ["N"]
+
+
+def test_the_last_word_of_a_running_segment_may_still_grow() -> None:
+    assert texts(doubted(spelled("M", "N"), running=True)) == [UNCLEAR, "N"]

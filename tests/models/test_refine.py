@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -12,11 +13,13 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaForCausalLM
 
-from models.hypothesis import Token
+from models.hypothesis import Hypothesis, Token
 from models.lexemes import Lexemes, agreement, stem
+from models.names import show
 from models.prompts import Request, gloss_line, lower_start, readable, sentence_case
 from models.quantised import Precision
 from models.refine import Refiner, RefinerError
+from models.speech import Speaker
 from models.training.language_stage import Size, batches, loss_of, save, train_tokenizer
 from models.training.text_pairs import Pair
 
@@ -180,3 +183,25 @@ def test_words_are_aligned_to_glosses_by_table_and_by_stem() -> None:
     ]  # fmt: skip
     assert stem("running") == stem("run")
     assert agreement(["I", "went", "home"], [None, 0, None], 1) == pytest.approx(2 / 3)
+
+
+def test_a_doubtful_sign_has_a_mark_where_the_model_knows_it(tmp_path: Path) -> None:
+    tokens = request("ME", "NAME", "#MARIA").tokens
+    doubtful = (replace(tokens[0], posterior=0.7), *tokens[1:])
+    assert gloss_line(doubtful) == "me name <fs1>"
+    assert gloss_line(doubtful, 0.8) == "me? name <fs1>"
+    Lexemes({}, doubtful_below=0.8).save(tmp_path / "words.json")
+    assert Lexemes.load(tmp_path / "words.json").doubtful_below == 0.8
+    (tmp_path / "words.json").write_text('{"words": {}, "proper": []}')
+    assert Lexemes.load(tmp_path / "words.json").doubtful_below == 0
+
+
+def test_a_single_letter_stands_as_unclear_in_a_sentence(folder: Path) -> None:
+    speaker = Speaker(Refiner.load(folder, show=show), None)
+    tokens = (*request("ME", "NAME").tokens, Token("N", "fingerspelling", 1000, 1100, 0.9, (0.9,)))
+    heard = Hypothesis(tokens, 0, 0, 1100, 0.5, (1.0, 0.0, 0.0), 0.9, 0.5, 1.0)
+    [caption] = speaker.refine([heard])
+    assert caption.text == "My name is [spelling unclear]."
+    assert [word.text for word in caption.words] == ["My", "name", "is", "[spelling unclear]."]
+    assert speaker.draft(heard).text.endswith("N")
+    assert speaker.draft(heard, running=False).text.endswith("[spelling unclear]")

@@ -12,6 +12,7 @@ from models.evaluation.report.edits import gloss_edits, letter_edits, phoneme_ed
 from models.evaluation.report.faults import Signature, signatures
 from models.evaluation.report.gates import Alarm, Gate, Routes, alarms, gate_of, routes_of
 from models.evaluation.report.records import Records, Sentence
+from models.evaluation.report.spelled import RareWords, rare_words
 from models.evaluation.report.sureness import Sureness, of_captions, of_words
 from models.evaluation.report.texts import Interval, TextScore, resampled, sentence_chrf, text_scores
 from models.evaluation.report.timing import (
@@ -76,6 +77,7 @@ class Figures:
     looks: list[GroupRow]
     names: list[NameWay]
     wrong_names: list[WrongName]
+    rare_words: list[RareWords]
     words: dict[str, Found]
     draft_words: dict[str, Found]
     delays: list[DelayRow]
@@ -105,6 +107,7 @@ class Figures:
             "phoneme_error_rate": _value(read.phoneme_error), "route_accuracy": read.route_accuracy.value,
             "names": {way.way: {"recall": way.recall, "precision": way.precision} for way in self.names},
             "wrong_names": {kind: self.wrong(kind) for kind in WRONG},
+            "letters_of_words": {row.group: row.letters for row in self.rare_words},
             "words_recall": {name: found.recall for name, found in self.words.items()},
             "delays_ms": {row.reading: _times(row) for row in self.delays}, "flicker": asdict(self.flicker),
             "after_last_sign_ms": asdict(self.after_last_sign), "to_first_word_ms": asdict(self.to_first_word),
@@ -133,7 +136,7 @@ def figures_of(records: Records) -> Figures:
         texts=text_scores(found, truth), draft_bleu4=bleu(drafts, truth)[0], recognition=recognition(sentences),
         signers=signer_rows(sentences), looks=look_rows(sentences), names=name_ways(sentences),
         wrong_names=[wrong for s in sentences for wrong in wrong_names(s)],
-        words=word_classes(list(zip(found, truth, strict=True))),
+        rare_words=rare_words(sentences), words=word_classes(list(zip(found, truth, strict=True))),
         draft_words=word_classes(list(zip(drafts, truth, strict=True))),
         delays=delay_rows(sentences), flicker=flicker(sentences), after_last_sign=spread(after_last_sign(sentences)),
         to_first_word=spread(to_first_word(sentences)), stages=stages(sentences),

@@ -163,12 +163,17 @@ class Stream:
             refiner.show = show
 
     def _segment(self, hypothesis: Hypothesis, said: Explained, phonemes: tuple[str, ...]) -> Segment:
-        tokens = (FoundToken(t.text, t.kind, t.start_ms, t.end_ms, round(t.posterior, 4)) for t in hypothesis.tokens)
+        tokens = (
+            FoundToken(
+                t.text, t.kind, t.start_ms, t.end_ms, round(t.posterior, 4), tuple(round(p, 4) for p in t.letters)
+            )
+            for t in hypothesis.tokens
+        )
         words = (FoundWord(w.text, w.start_ms, w.end_ms, round(w.confidence, 4), w.source) for w in said.caption.words)
         return Segment(
             hypothesis.start_ms, hypothesis.end_ms, tuple(tokens), phonemes, self._gates.take(), said.caption.text,
             round(said.caption.confidence, 4), tuple(words), round(said.features["log_prob_mean"], 4),
-            self._translator.draft(hypothesis).text, self._as_seen(hypothesis),
+            self._translator.draft(hypothesis, running=False).text, self._as_seen(hypothesis),
             self._explained(hypothesis, self._vocabulary).caption.text,
         )  # fmt: skip
 

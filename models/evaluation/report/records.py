@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from models.clock import STEP_MS
+from models.hypothesis import Kind, Source
 from models.vocabulary import ROUTES
 
 LETTER_OF_ROUTE = "sfr"
@@ -59,13 +60,15 @@ class Truth:
 
 
 class FoundToken(NamedTuple):
-    """A token of a hypothesis; `kind` is sign or fingerspelling."""
+    """A token of a hypothesis; `kind` is sign or fingerspelling, `letters` the posterior of each letter (older files lack
+    them)."""
 
     text: str
-    kind: str
+    kind: Kind
     start_ms: int
     end_ms: int
     posterior: float
+    letters: tuple[float, ...] = ()
 
 
 class FoundWord(NamedTuple):
@@ -75,7 +78,7 @@ class FoundWord(NamedTuple):
     start_ms: int
     end_ms: int
     confidence: float
-    source: str
+    source: Source
 
 
 @dataclass(frozen=True)
@@ -218,9 +221,14 @@ def sentence_of(row: Mapping[str, Any]) -> Sentence:
     })  # fmt: skip
 
 
+def _token_of(row: Sequence[Any]) -> FoundToken:
+    text, kind, start_ms, end_ms, posterior, *letters = row
+    return FoundToken(text, kind, start_ms, end_ms, posterior, tuple(letters[0]) if letters else ())
+
+
 def _segment_of(row: dict[str, Any]) -> Segment:
     return Segment(**row | {
-        "tokens": tuple(FoundToken(*token) for token in row["tokens"]),
+        "tokens": tuple(_token_of(token) for token in row["tokens"]),
         "words": tuple(FoundWord(*word) for word in row["words"]),
         "phonemes": tuple(row["phonemes"]), "alpha": tuple(row["alpha"]),
     })  # fmt: skip

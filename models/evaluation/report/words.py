@@ -170,7 +170,7 @@ WAYS = ("letters as seen", "verified", "verified, with session vocabulary")
 
 def name_ways(sentences: Sequence[Sentence]) -> list[NameWay]:
     """Spelled names with verification off and on, and on with the session's vocabulary."""
-    return [_name_way(way, sentences) for way in WAYS]
+    return [way_of(way, sentences, [written(sentence, way) for sentence in sentences]) for way in WAYS]
 
 
 def written(sentence: Sentence, way: str) -> str:
@@ -179,13 +179,13 @@ def written(sentence: Sentence, way: str) -> str:
     return " ".join(getattr(segment, texts[way]) for segment in sentence.segments)
 
 
-def _name_way(way: str, sentences: Sequence[Sentence]) -> NameWay:
+def way_of(way: str, sentences: Sequence[Sentence], texts: Sequence[str]) -> NameWay:
+    """The spelled names of sentences in their captions as one way wrote them."""
     found = Found()
-    for sentence in sentences:
+    for sentence, text in zip(sentences, texts, strict=True):
         spelled = spelled_names(sentence.truth.tokens)
         asked = [word for word in proper_nouns(sentence.truth.english, spelled) if is_spelled(word, spelled)]
         signed = {word.lower() for word in proper_nouns(sentence.truth.english, spelled)} - {w.lower() for w in asked}
-        text = written(sentence, way)
         given = [word for word in proper_nouns(text, spelled) if word.lower() not in signed]
         found.add([*given, *_in_lower_case(text, asked)], asked)
     return NameWay(way, found.recall, found.precision, found.given - found.right, found.asked)

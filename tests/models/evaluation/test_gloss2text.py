@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from models.error_rate import ErrorRate
 from models.evaluation.gloss2text import evaluate, held_out_grammar, keep_held_out, read_pairs
+from models.evaluation.noise import KINDS
 from models.evaluation.token_noise import Rates, noisy_tokens
 from models.refine import RefinerError
 from models.synthetic.sentences import is_held_out
@@ -36,6 +38,23 @@ def test_the_share_of_errors_is_the_rate(rate: float) -> None:
         assert all(0 < posterior <= 1 for posterior in seen.letters)
     assert glosses.value == pytest.approx(rate, abs=0.03)
     assert letters.value == pytest.approx(rate, abs=0.03)
+
+
+@pytest.mark.parametrize(("kind", "counts"), [("deletions", {1, 2}), ("substitutions", {2}), ("insertions", {2, 3, 4})])
+def test_each_kind_of_error_does_its_own(kind: str, counts: set[int]) -> None:
+    rng = random.Random(0)
+    made = [noisy_tokens(("ME", "GO"), replace(KINDS[kind], tokens=0.5), rng) for _ in range(300)]
+    assert {len(tokens) for tokens in made} == counts
+    kept = sum(t.text in ("ME", "GO") for tokens in made for t in tokens) / 600
+    assert kept >= 1 if kind == "insertions" else 0.3 < kept < 0.7
+
+
+def test_signs_read_wrong_are_less_sure_as_measured() -> None:
+    rng = random.Random(0)
+    right = [token.posterior for _ in range(500) for token in noisy_tokens(("ME",), Rates(), rng)]
+    wrong = [t.posterior for _ in range(500) for t in noisy_tokens(("ME",), Rates(1.0, 0.0, 0.0, 1.0), rng)]
+    assert sum(p < 0.95 for p in right) / len(right) == pytest.approx(0.05, abs=0.03)
+    assert sum(p < 0.95 for p in wrong) / len(wrong) == pytest.approx(0.61, abs=0.07)
 
 
 def test_something_is_always_seen() -> None:

@@ -9,8 +9,10 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from models.hypothesis import Token
+from models.prompts import gloss_line, prompt
 from models.training.gloss_noise import LOOK_ALIKES, look_alikes
-from models.training.language_pool import IGNORED, Batch, Noise, Pool, batches, pool_of
+from models.training.language_pool import IGNORED, Batch, Doubt, Noise, Pool, batches, pool_of
 from models.training.language_stage import encode, train_tokenizer
 from models.training.text_pairs import Pair
 
@@ -85,3 +87,32 @@ def test_signs_of_one_mouthing_come_first_among_those_alike() -> None:
     assert alike["HE"][0] == "SHE"
     assert alike["MUST"][:2] == ("NEED", "SHOULD")
     assert all(len(others) == LOOK_ALIKES and gloss not in others for gloss, others in alike.items())
+
+
+def test_marks_stand_behind_signs_read_wrong_more_often_than_behind_others(
+    pool: Pool, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    torch.manual_seed(0)
+    mark = tokenizer.convert_tokens_to_ids("?")
+    stream = batches(pool, 64, Noise(clean=1.0), (0.0, 0.0), 1, Doubt(mark, wrong=1.0, right=0.0))
+    assert not any(mark in before for before, _ in rows_of(next(stream)))
+    noisy = Noise(clean=0.0, most=1.0, dropped=0.0, mistaken=1.0)
+    before = [row for row, _ in rows_of(next(batches(pool, 64, noisy, (0.0, 0.0), 1, Doubt(mark, 1.0, 0.0))))]
+    marked = [tokenizer.decode(row[:at]) for row in before for at, piece in enumerate(row) if piece == mark]
+    assert len(marked) > 20
+    assert not any(text.endswith(">") for text in marked), "spelled words bear no mark"
+
+
+def test_the_mark_is_written_as_the_live_prompt_writes_it(pool: Pool, tokenizer: PreTrainedTokenizerFast) -> None:
+    torch.manual_seed(0)
+    mark = tokenizer.convert_tokens_to_ids("?")
+    before = [
+        row for row, _ in rows_of(next(batches(pool, 24, Noise(clean=1.0), (0.0, 0.0), 1, Doubt(mark, 0.0, 1.0))))
+    ]
+    tokens = [
+        Token("ME", "sign", 0, 1, 0.5),
+        Token("NAME", "sign", 0, 1, 0.5),
+        Token("ANN", "fingerspelling", 0, 1, 0.5),
+    ]
+    live = tokenizer(prompt(gloss_line(tokens, 0.9)), add_special_tokens=False)["input_ids"]
+    assert live in before
