@@ -58,6 +58,21 @@ class Seen:
     tracked: Mapping[int, Tracked]
     took_ms: float
 
+    @staticmethod
+    def together(parts: Sequence[tuple[Seen, list[int]]]) -> Seen:
+        """Chunks that were seen apart, each with its rows, as if they had been seen at once; no row is in two of them."""
+        (first, _), *others = parts
+        if not others:
+            return first
+        manual, mouth, tracked = first.manual.clone(), first.mouth.clone(), dict(first.tracked)
+        hands, faces, frozen = first.hands.copy(), first.faces.copy(), first.frozen.copy()
+        for seen, rows in others:
+            manual[rows], mouth[rows] = seen.manual[rows], seen.mouth[rows]
+            hands[rows], faces[rows], frozen[rows] = seen.hands[rows], seen.faces[rows], seen.frozen[rows]
+            tracked |= {row: seen.tracked[row] for row in rows}
+        took_ms = max(seen.took_ms for seen, _ in parts)
+        return Seen(manual, mouth, hands, faces, frozen, tracked, took_ms)
+
 
 class Arrays(NamedTuple):
     """The fields of `Seen` while they are written."""

@@ -23,6 +23,11 @@ class Scheduler:
             for slot, waiting in enumerate(self._waiting)
         )
 
+    def gives(self, slot: int) -> bool:
+        """Whether the next work that waits in the slot is a chunk."""
+        waiting = self._waiting[slot]
+        return bool(waiting) and isinstance(waiting[0], Chunk)
+
     def push(self, work: Chunk | Finalize) -> None:
         """Puts work behind what its slot has already."""
         self._waiting[work.slot].append(work)
