@@ -18,7 +18,7 @@ from multiprocessing.reduction import send_handle
 from typing import Any
 
 from app.engine import worker
-from app.engine.messages import Ready, Shutdown, StartFailed, ToWorker, WorkerConfig
+from app.engine.messages import FromWorker, Ready, Shutdown, StartFailed, ToWorker, WorkerConfig
 
 log = logging.getLogger("signbind.pool")
 
@@ -149,7 +149,11 @@ class WorkerProcess:
         if not self._ready.done():
             self._ready.set_exception(OSError("it ended while starting"))
 
-    def _receive(self, message: Any) -> None:
+    def _receive(self, messages: tuple[FromWorker, ...]) -> None:
+        for message in messages:
+            self._hear(message)
+
+    def _hear(self, message: FromWorker) -> None:
         if isinstance(message, Ready):
             if not self._ready.done():
                 self._ready.set_result(message.model)

@@ -39,14 +39,27 @@ RANDOM = "random:"
 
 
 class Outlet:
-    """The pipe to the server, for two threads."""
+    """The pipe to the server, for two threads. Messages go in tuples, in their order: each use of the pipe wakes the server."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection, self._lock = connection, threading.Lock()
+        self._kept: list[FromWorker] = []
 
     def send(self, message: FromWorker) -> None:
+        """At once, after what was kept."""
+        self.keep(message)
+        self.flush()
+
+    def keep(self, message: FromWorker) -> None:
+        """With the next that is sent, or at the next `flush`."""
         with self._lock:
-            self._connection.send(message)
+            self._kept.append(message)
+
+    def flush(self) -> None:
+        with self._lock:
+            kept, self._kept = self._kept, []
+            if kept:
+                self._connection.send(tuple(kept))
 
 
 def main(connection: Connection, config: WorkerConfig) -> None:
@@ -78,7 +91,7 @@ def run(connection: Connection, config: WorkerConfig) -> None:
             outlet.send(StartFailed(" ".join(str(error).split())))
             return
         outlet.send(Ready(describe(config)))
-        serve(connection, *engine_of(translator, outlet, (rings, recalls), config))
+        serve(connection, outlet, *engine_of(translator, outlet, (rings, recalls), config))
     except (EOFError, BrokenPipeError, ConnectionError):
         return  # the server is gone
 
@@ -89,13 +102,13 @@ def engine_of(
     """The steps, and the language model beside them."""
     captions = captions_of(translator, config)
     rings, recalls = memory
-    engine = EngineStep(translator, rings, outlet.send, lambda request: refiner.request(request), recalls)
+    engine = EngineStep(translator, rings, outlet.keep, lambda request: refiner.request(request), recalls)
     drafts = config.llm.refines_drafts
     refiner = RefineThread(captions, outlet.send, writes_drafts=drafts, has_time=engine.has_time)
     return engine, refiner
 
 
-def serve(connection: Connection, engine: EngineStep, refiner: RefineThread) -> None:
+def serve(connection: Connection, outlet: Outlet, engine: EngineStep, refiner: RefineThread) -> None:
     """Takes in what has come, runs one tick, again and again; waits only when there is nothing to do."""
     while True:
         if not engine.has_work:
@@ -109,6 +122,7 @@ def serve(connection: Connection, engine: EngineStep, refiner: RefineThread) -> 
                 refiner.remember(message.stream, message.context)
             engine.receive(message)
         engine.tick()
+        outlet.flush()
 
 
 def captions_of(translator: Translator, config: WorkerConfig) -> Captions | None:

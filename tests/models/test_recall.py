@@ -93,6 +93,21 @@ def run(streams: list[Stream], chunks: int, dies_at: tuple[int, ...] = (), final
     return made
 
 
+def test_what_was_seen_apart_goes_on_together() -> None:
+    streams = [Stream(slot, frames(seed, 12)) for slot, seed in ((0, 1), (2, 2))]
+    apart = [Stream(stream.slot, stream.video) for stream in streams]
+    once, twice = run(streams, 0), run(apart, 0)
+    for at in range(12):
+        go_on(once, streams, look(once, streams, at))
+        parts = [(look(twice, [stream], at), [stream.slot]) for stream in apart]
+        go_on(twice, apart, twice.together(parts))
+    for one, other in zip(streams, apart, strict=True):
+        assert {update.kind for update in one.updates} >= {"started", "hypothesis"}
+        assert [update.kind for update in one.updates] == [update.kind for update in other.updates]
+        assert np.allclose(np.stack(one.features), np.stack(other.features), atol=1e-5)
+        assert np.allclose(once.numbers(one.slot), twice.numbers(one.slot), atol=1e-5)
+
+
 @pytest.mark.parametrize("dies_at", [(0, 5, 9, 10), (3, 12), tuple(range(16))])
 def test_a_recalled_stream_tells_the_same(dies_at: tuple[int, ...]) -> None:
     chunks = 16

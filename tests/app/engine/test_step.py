@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from multiprocessing.connection import wait
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from app.engine.messages import Chunk, Closed, CloseStream, Finalize, Finalized, FromWorker, Open, Stepped
-from app.engine.step import EngineStep
+from app.engine.step import EngineStep, Frames
 from app.frames import FrameRing
 from models.canvas import I420_ROWS
 from models.clock import CHUNK_FRAMES, WIDTH
-from models.hypothesis import StreamOptions
+from models.hypothesis import StreamOptions, Update
 from models.pipeline import Translator
 
 CHUNKS = 3
@@ -94,3 +97,88 @@ def test_what_was_looked_at_of_a_closed_stream_is_not_the_next_streams(
     for stream, slot in ((2, 1), (3, 0)):
         engine.receive(CloseStream(stream, slot))
     engine.eyes.close()
+
+
+class TwoEyes:
+    """A translator that looks at a slot for as long as it is told to, and notes what goes on together."""
+
+    slots, lanes = 2, 2
+
+    def __init__(self) -> None:
+        self.timings_ms: dict[str, float] = {}
+        self.ends = [threading.Semaphore(0) for _ in range(self.slots)]
+        self.advanced: list[list[list[int]]] = []
+
+    def open(self, slot: int, options: StreamOptions | None = None) -> None: ...
+
+    def see(self, frames: Frames, active: NDArray[np.bool_], small: Frames | None = None) -> None:
+        for slot in frames:
+            assert self.ends[slot].acquire(timeout=30)
+
+    def together(self, parts: list[tuple[Any, list[int]]]) -> None:
+        self.advanced.append([slots for _, slots in parts])
+
+    def advance(self, seen: Any, active: NDArray[np.bool_]) -> list[list[Update]]:
+        return [[] for _ in range(self.slots)]
+
+    def last_features(self) -> NDArray[np.float32]:
+        return np.zeros((self.slots, CHUNK_FRAMES, 1), np.float32)
+
+
+@pytest.fixture
+def two_eyes(rings: list[FrameRing]) -> Iterator[tuple[EngineStep, TwoEyes]]:
+    translator = TwoEyes()
+    engine = EngineStep(translator, rings, lambda _: None, lambda _: None)  # type: ignore[arg-type]
+    for slot in range(2):
+        engine.receive(opened(slot, slot))
+    yield engine, translator
+    for end in translator.ends:
+        end.release(10)
+    engine.eyes.close()
+
+
+def give(engine: EngineStep, *slots: int) -> None:
+    for slot in slots:
+        engine.receive(chunk(slot, slot, 0))
+
+
+def end_look(engine: EngineStep, translator: TwoEyes, slot: int) -> None:
+    """Lets an eye end its look at the slot, and collects what it saw as the worker does."""
+    translator.ends[slot].release()
+    assert wait([engine.eyes.fileno()], timeout=30), "an eye looks for ever"
+    engine.tick()
+
+
+def test_streams_that_are_behind_go_on_together(two_eyes: tuple[EngineStep, TwoEyes]) -> None:
+    engine, translator = two_eyes
+    give(engine, 0, 1, 0, 1)
+    engine.tick()
+    end_look(engine, translator, 0)
+    assert translator.advanced == [] and not engine.has_work, "the other eye's slot is worth waiting for"
+    end_look(engine, translator, 1)
+    assert translator.advanced == [[[0], [1]]]
+
+
+def test_a_stream_that_is_not_behind_goes_on_at_once(two_eyes: tuple[EngineStep, TwoEyes]) -> None:
+    engine, translator = two_eyes
+    give(engine, 0, 1, 1)
+    engine.tick()
+    end_look(engine, translator, 0)
+    assert translator.advanced == [[[0]]], "its caption would be late for nothing"
+
+
+def test_nothing_waits_while_an_eye_is_idle(two_eyes: tuple[EngineStep, TwoEyes]) -> None:
+    engine, translator = two_eyes
+    give(engine, 0, 0)
+    engine.tick()
+    end_look(engine, translator, 0)
+    assert translator.advanced == [[[0]]]
+
+
+def test_what_is_to_be_finalized_does_not_wait(two_eyes: tuple[EngineStep, TwoEyes]) -> None:
+    engine, translator = two_eyes
+    give(engine, 0, 1, 1)
+    engine.receive(Finalize(0, 0))
+    engine.tick()
+    end_look(engine, translator, 0)
+    assert translator.advanced == [[[0]]]
