@@ -36,6 +36,7 @@ class What(enum.StrEnum):
     gloss2text = "gloss2text"
     noise = "noise"
     names = "names"
+    precisions = "precisions"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ EVALUATIONS: dict[What, Evaluation] = {
     What.silence: Evaluation("a folder of .mp4 without signing", frozenset({"seed"}), draws=True),
     What.gloss2text: Evaluation("a file of lines GLOSSES<tab>sentence", frozenset({"adapter"})),
     What.noise: Evaluation(None, frozenset({"sentences"})),
+    What.precisions: Evaluation("a folder LETTER/*.jpg of one unseen signer", frozenset({"sentences"})),
     What.names: Evaluation(None, frozenset({"seed", "sentences", "records"})),
 }
 
@@ -71,8 +73,8 @@ def evaluate(
     path: Annotated[
         Path | None,
         typer.Argument(
-            help="The data to measure on; `names`, `noise`, `report`, `synthetic` draw their own, `silence` too, and takes a folder "
-            "of .mp4 without signing beside it."
+            help="The data to measure on; `names`, `noise`, `report` and `synthetic` draw their own, `silence` too, and takes "
+            "a folder of .mp4 without signing beside it."
         ),
     ] = None,
     checkpoint: Annotated[
@@ -81,7 +83,9 @@ def evaluate(
     seed: Annotated[
         int | None, typer.Option(help="names, report, silence, synthetic: which unseen people and sentences.")
     ] = None,
-    sentences: Annotated[int | None, typer.Option(min=1, help="names, noise, report, synthetic: how many.")] = None,
+    sentences: Annotated[
+        int | None, typer.Option(min=1, help="names, noise, precisions, report, synthetic: how many.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="report: the HTML page to write (report.html).")] = None,
     records: Annotated[
         Path | None,

@@ -52,6 +52,7 @@ class Stage(enum.StrEnum):
     lora = "lora"
     confidence = "confidence"
     int8 = "int8"
+    student = "student"
 
 
 SHARED_STAGES: dict[Stage, tuple[str, dict[str, str]]] = {

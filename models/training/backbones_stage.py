@@ -45,7 +45,7 @@ def train(
             clock=time.process_time,
         )  # fmt: skip
         run = Run(f"backbone_{name}", module, seed)
-        best = learn(run, schedule, _batches(pictures, symbols), _loss, lambda line: print(line, flush=True))
+        best = learn(run, schedule, moved_views(pictures, symbols), _loss, lambda line: print(line, flush=True))
         assert isinstance(best, HandEncoder)
         save(best, best.config, out / "backbones" / name, "hand_encoder")
         figures[f"{name}_accuracy"] = measured(best, data).get("accuracy", float("nan"))
@@ -71,7 +71,7 @@ def drawn_views(data: Path, count: int, seed: int) -> tuple[Tensor, Tensor]:
     return pictures, symbols
 
 
-def _batches(pictures: Tensor, symbols: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def moved_views(pictures: Tensor, symbols: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless views, each moved a little and under another light."""
     while True:
         rows = torch.randint(len(pictures), (BATCH,))

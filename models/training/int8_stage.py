@@ -70,14 +70,20 @@ def hands(data: Path) -> Crops:
     """Crops of photographs, of real signing and of the drawn signer (N, 64, 64, 3), as they are, without changes."""
     pools = HandPools(data, CLIPS, torch.device("cpu"), most_drawn=4 * PICTURES)
     pools_of = [pool for pool in (pools.photographs, pools.signing, pools.drawn) if pool is not None]
-    return np.concatenate([_some(pool) for pool in pools_of if len(pool.pictures)])
+    return np.concatenate([_crops(resized(pool, PICTURES)) for pool in pools_of if len(pool.pictures)])
 
 
-def _some(pool: Pictures) -> Crops:
-    pictures = pool.pictures[pool.draw(PICTURES)].float()
+def resized(pool: Pictures, count: int) -> Tensor:
+    """`count` random pictures of a pool at the size of a crop, uint8 (N, 3, 64, 64)."""
+    pictures = pool.pictures[pool.draw(count)].float()
     size = (HAND_SIZE, HAND_SIZE)
     small: Tensor = interpolate(pictures, size=size, mode="bilinear", antialias=True, align_corners=False)
-    return small.round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
+    return small.round().clamp(0, 255).byte()
+
+
+def _crops(pictures: Tensor) -> Crops:
+    crops: Crops = pictures.permute(0, 2, 3, 1).contiguous().numpy()
+    return crops
 
 
 def mouths(data: Path, out: Path, seed: int) -> Crops:
