@@ -23,7 +23,7 @@ from app.engine.refining import RefineThread
 from app.engine.remote_sentences import RemoteSentences, remote_adapters
 from app.engine.step import EngineStep
 from app.frames import FrameRing
-from models import crops, names
+from models import crops, ctc, names
 from models.canvas import I420_ROWS
 from models.clock import CHUNK_FRAMES, WIDTH
 from models.hypothesis import Hypothesis, Token
@@ -154,6 +154,7 @@ def warm_up(translator: Translator) -> None:
     """Runs every part once, so that what is built at its first use does not delay the first stream's captions."""
     blank = np.zeros((I420_ROWS, WIDTH), np.uint8)
     crops.warm_up(blank)
+    ctc.warm_up()
     translator.open(0)
     translator.step({0: [blank] * CHUNK_FRAMES}, np.arange(translator.slots) == 0)
     translator.close(0)

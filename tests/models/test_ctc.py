@@ -50,6 +50,14 @@ def test_equals_brute_force(seed: int) -> None:
     assert found[0].margin == pytest.approx(first - second)
 
 
+def test_of_equal_symbols_the_first_is_tried_first() -> None:
+    log_probs = np.log(np.array([[0.2, 0.2, 0.2, 0.2, 0.2]]))
+    found = searched(log_probs, BeamConfig(width=3, symbols=4, sign_cost=0.0))
+    assert [hypothesis.tokens for hypothesis in found] == [[], [1], [2]]
+    narrow = searched(np.log(np.array([[0.1, 0.2, 0.3, 0.4]])), BeamConfig(symbols=2))
+    assert [hypothesis.tokens for hypothesis in narrow] == [[3], [2], []], "blank is tried though others are likelier"
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_in_pieces_equals_in_one_go(seed: int) -> None:
     rng = np.random.default_rng(seed)
