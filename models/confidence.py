@@ -188,10 +188,10 @@ class Calibrator:
     measured: Mapping[str, float] = field(default_factory=dict)
 
     def word_right(self, features: WordFeatures) -> float:
-        return self.word.probability(asdict(features))
+        return self.word.probability(vars(features))
 
     def caption_right(self, features: CaptionFeatures) -> float:
-        return self.caption.probability(asdict(features))
+        return self.caption.probability(vars(features))
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")

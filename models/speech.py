@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from models import names
@@ -100,7 +100,7 @@ class Speaker:
             Word(word.text, word.start_ms, word.end_ms, share, word.source)
             for word, share in zip(words, confidences, strict=True)
         )
-        return Explained(Caption(text, said, whole), asdict(features), tuple(asdict(row) for row in each))
+        return Explained(Caption(text, said, whole), dict(vars(features)), tuple(dict(vars(row)) for row in each))
 
 
 class Captions:
