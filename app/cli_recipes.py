@@ -37,6 +37,7 @@ class What(enum.StrEnum):
     noise = "noise"
     names = "names"
     precisions = "precisions"
+    across = "across"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ EVALUATIONS: dict[What, Evaluation] = {
     What.gloss2text: Evaluation("a file of lines GLOSSES<tab>sentence", frozenset({"adapter"})),
     What.noise: Evaluation(None, frozenset({"sentences"})),
     What.precisions: Evaluation("a folder LETTER/*.jpg of one unseen signer", frozenset({"sentences"})),
+    What.across: Evaluation("the folder of training data", frozenset({"sentences"})),
     What.names: Evaluation(None, frozenset({"seed", "sentences", "records"})),
 }
 
@@ -84,7 +86,7 @@ def evaluate(
         int | None, typer.Option(help="names, report, silence, synthetic: which unseen people and sentences.")
     ] = None,
     sentences: Annotated[
-        int | None, typer.Option(min=1, help="names, noise, precisions, report, synthetic: how many.")
+        int | None, typer.Option(min=1, help="across, names, noise, precisions, report, synthetic: how many.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="report: the HTML page to write (report.html).")] = None,
     records: Annotated[
