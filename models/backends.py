@@ -155,7 +155,7 @@ def _openvino(model: Any, backend: Backend, kept: Mapping[str, str] | None = Non
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
         request = own.request
-        request.infer([pictures], share_inputs=True)
+        request.infer([pictures], share_inputs=True, share_outputs=True)
         return np.array(request.get_output_tensor(0).data, np.float32)
 
     return run

@@ -113,8 +113,10 @@ def warm_up(canvas: Pixels) -> None:
 
 def _squares(found: Sequence[Found], enlarge: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Their canvases (N,) and squares (N, 3)."""
-    squares = [_square(one.box, WIDTH, HEIGHT, enlarge) for one in found]
-    return np.array([one.canvas for one in found], np.int64), np.array(squares, np.int64).reshape(-1, 3)
+    boxes = np.array([one.box for one in found], np.float64).reshape(-1, 3)
+    sides = np.maximum(2, np.rint(boxes[:, 2] * HEIGHT * enlarge))  # as `_square` does it
+    lefts, tops = np.rint(boxes[:, 0] * WIDTH - sides / 2), np.rint(boxes[:, 1] * HEIGHT - sides / 2)
+    return np.array([one.canvas for one in found], np.int64), np.stack((lefts, tops, sides), 1).astype(np.int64)
 
 
 def mouth(canvas: Pixels, box: Box, into: Pixels | None = None) -> Pixels:
@@ -134,7 +136,12 @@ def geometry(boxes: Mapping[str, Box | None], previous: Mapping[str, Box | None]
     12-14 right minus left hand x, y, length; 15-17 right hand minus mouth, 18-20 left hand minus mouth;
     21 face seen, 22 mouth seen, 23 face side / picture height. What is not seen is 0.
     """
-    channels = np.zeros(GEOMETRY, np.float32)
+    return np.array(channels_of(boxes, previous), np.float32)
+
+
+def channels_of(boxes: Mapping[str, Box | None], previous: Mapping[str, Box | None] | None) -> list[float]:
+    """`geometry`, not yet an array."""
+    channels = [0.0] * GEOMETRY
     face, lips = boxes.get("face"), boxes.get("mouth")
     anchor = face or UNSEEN_FACE
     lips_place = lips or (anchor[0], anchor[1] + MOUTH_BELOW_FACE * anchor[2], 0.0)
@@ -149,7 +156,7 @@ def geometry(boxes: Mapping[str, Box | None], previous: Mapping[str, Box | None]
     right, left = boxes.get(HANDS[0]), boxes.get(HANDS[1])
     if right is not None and left is not None:
         channels[12:15] = _with_length(_apart(right, left, anchor))
-    channels[21:24] = (face is not None, lips is not None, face[2] if face else 0.0)
+    channels[21:24] = (float(face is not None), float(lips is not None), face[2] if face else 0.0)
     return channels
 
 

@@ -97,15 +97,19 @@ def cut_mouth(canvas: Pixels, square: tuple[int, int, int], darkest: float, cont
 def _colour(y: Floats, u: Floats, v: Floats, mirrored: bool, to_rgb: Floats, into: Pixels) -> None:
     """Planes, column by column, -> RGB row by row."""
     size = len(y)
-    for column in range(size):
-        at = size - 1 - column if mirrored else column
-        own_y, own_u, own_v = y[column], u[column], v[column]
-        for channel in range(3):
-            goal = into[:, at, channel]
-            of_y, of_u, of_v, plus = to_rgb[channel]
+    planes = np.empty((3, size, size), np.uint8)
+    for channel in range(3):
+        of_y, of_u, of_v, plus = to_rgb[channel]
+        for column in range(size):
+            own_y, own_u, own_v, goal = y[column], u[column], v[column], planes[channel, column]
             for row in range(size):
                 value = of_y * own_y[row] + of_u * own_u[row] + of_v * own_v[row] + plus + _ROUNDING
-                goal[row] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))
+                goal[row] = np.uint8(np.int32(min(max(value, np.float32(0)), np.float32(255))))
+    for column in range(size):
+        at = size - 1 - column if mirrored else column
+        for row in range(size):
+            for channel in range(3):
+                into[row, at, channel] = planes[channel, column, row]
 
 
 @kept
@@ -131,11 +135,14 @@ def _resample(plane: Pixels, left: float, top: float, side: float, into: Floats)
 @kept
 def _weighed_pixels(lines: Pixels, first: NDArray[np.int64], weights: Floats, into: Floats) -> None:
     """`_weighed` of pixels as they lie; above and below of them the edge repeats."""
+    last = len(lines) - 1
     for out in range(len(into)):
-        total = into[out]
-        total[:] = 0
-        for tap in range(weights.shape[1]):
-            weight, line = weights[out, tap], lines[min(max(first[out] + tap, 0), len(lines) - 1)]
+        total, start = into[out], first[out]
+        upper, lower = lines[min(max(start, 0), last)], lines[min(max(start + 1, 0), last)]
+        for column in range(len(total)):
+            total[column] = weights[out, 0] * np.float32(upper[column]) + weights[out, 1] * np.float32(lower[column])
+        for tap in range(2, weights.shape[1]):
+            weight, line = weights[out, tap], lines[min(max(start + tap, 0), last)]
             for column in range(len(total)):
                 total[column] += weight * np.float32(line[column])
 
@@ -154,12 +161,14 @@ def _copy_line(source: Pixels, start: int, into: Floats) -> None:
 
 @kept
 def _weighed(lines: Floats, first: NDArray[np.int64], weights: Floats, into: Floats) -> None:
-    """Every line of `into` as the weighed sum of lines from its `first` on."""
+    """Every line of `into` as the weighed sum of lines from its `first` on, two at least."""
     for out in range(len(into)):
-        total = into[out]
-        total[:] = 0
-        for tap in range(weights.shape[1]):
-            weight, line = weights[out, tap], lines[first[out] + tap]
+        total, start = into[out], first[out]
+        upper, lower = lines[start], lines[start + 1]
+        for column in range(len(total)):
+            total[column] = weights[out, 0] * upper[column] + weights[out, 1] * lower[column]
+        for tap in range(2, weights.shape[1]):
+            weight, line = weights[out, tap], lines[start + tap]
             for column in range(len(total)):
                 total[column] += weight * line[column]
 

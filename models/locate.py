@@ -188,5 +188,5 @@ class BoxSmoother:
         moved = math.hypot((box[0] - before[0]) * SMALL_WIDTH / SMALL_HEIGHT, box[1] - before[1]) / max(box[2], 1e-3)
         share = min(1.0, self.resting + (1 - self.resting) * moved / self.quick)
         size = max(self.side_share, min(1.0, moved - 0.5))
-        x, y = (old + share * (new - old) for old, new in zip(before[:2], box[:2], strict=True))
-        return x, y, before[2] + size * (box[2] - before[2])
+        (x, y, side), (to_x, to_y, to_side) = before, box
+        return x + share * (to_x - x), y + share * (to_y - y), side + size * (to_side - side)

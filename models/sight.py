@@ -25,7 +25,7 @@ from models.checkpoint import EIGHT_BITS
 from models.clock import CHUNK_FRAMES
 from models.crops import Found
 from models.features import HandEncoder
-from models.layout import HAND, MANUAL, MOUTH
+from models.layout import GEOMETRY, HAND, MANUAL, MOUTH
 from models.lips import MouthEncoder
 from models.locate import Boxes, BoxSmoother, Locator, PeakLocator
 
@@ -157,15 +157,19 @@ class Sight:
         found = self.find(pictures)
         seen.frozen[rows] = [_is_frozen(chunk) for chunk in pictures.reshape(len(rows), CHUNK_FRAMES, -1)]
         pieces: list[Found] = []
+        channels: list[list[float]] = []
         for at, row in enumerate(rows):
-            for step in range(CHUNK_FRAMES):
-                boxes = self.smoothers[row](found[at * CHUNK_FRAMES + step])
-                seen.manual[row, step, 2 * HAND :] = crops.geometry(boxes, self.previous[row])
-                self.previous[row] = boxes
-                seen.hands[row, step] = any(boxes.get(side) is not None for side in SIDES)
-                seen.faces[row, step] = boxes.get("face") is not None
-                own = ((part, boxes.get(part)) for part in CUT)
-                pieces += [Found(at * CHUNK_FRAMES + step, part, box) for part, box in own if box is not None]
+            smoother, previous, first = self.smoothers[row], self.previous[row], at * CHUNK_FRAMES
+            followed = [smoother(boxes) for boxes in found[first : first + CHUNK_FRAMES]]
+            for step, boxes in enumerate(followed):
+                channels.append(crops.channels_of(boxes, previous))
+                previous = boxes
+                own = [(part, boxes.get(part)) for part in CUT]
+                pieces += [Found(first + step, part, box) for part, box in own if box is not None]
+            self.previous[row] = previous
+            seen.hands[row] = [any(boxes.get(side) is not None for side in SIDES) for boxes in followed]
+            seen.faces[row] = [boxes.get("face") is not None for boxes in followed]
+        seen.manual[rows, :, 2 * HAND :] = np.array(channels, np.float32).reshape(len(rows), CHUNK_FRAMES, GEOMETRY)
         self._encode_pieces(_each(frames, rows), pieces, rows, seen)
 
     def _encode_pieces(self, frames: list[Frames], pieces: list[Found], rows: list[int], seen: Arrays) -> None:
