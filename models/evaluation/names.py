@@ -92,9 +92,13 @@ def _written(segment: Segment, refined: Refined) -> Segment:
 
 
 def figures_of(asked: Sequence[Sentence], written: Sequence[Sentence]) -> dict[str, Any]:
-    """Of captions written in one way; `named` lists every invented name with its caption."""
+    """Of captions written in one way; `another name` counts misread spellings that came out as a listed name, `named` lists every
+    invented name with its caption."""
     row = way_of("", asked, [sentence.caption for sentence in written])
     wrong: list[WrongName] = [name for sentence in written for name in wrong_names(sentence)]
     kinds = {kind: sum(one.kind == kind for one in wrong) for kind in WRONG}
     named = [f"{one.name}: {one.caption}" for one in wrong if one.kind == "invented"]
-    return {"recall": row.recall, "precision": row.precision, "asked": row.asked, **kinds, "named": named}
+    known = names.default_names().names
+    another = sum(one.kind == WRONG[0] and names.spelling(one.name) in known for one in wrong)
+    rest = {"another name": another, "named": named}
+    return {"recall": row.recall, "precision": row.precision, "asked": row.asked, **kinds, **rest}

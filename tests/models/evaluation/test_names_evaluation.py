@@ -42,6 +42,13 @@ def test_each_way_writes_its_own_names(tmp_path: Path) -> None:
     assert found["verified, with vocabulary"]["recall"] == 1
     assert found[SEEN]["invented"] == 1 and found[SEEN]["named"][0].startswith("K: ")
     assert found["verified, without vocabulary"]["invented"] == 0
+    assert found[SEEN]["another name"] == 0
+
+
+def test_a_misread_name_that_is_a_name_is_counted_apart(tmp_path: Path) -> None:
+    mario = FoundToken("MARIO", "fingerspelling", 1040, 1600, 0.97, (0.97,) * 5)
+    found = evaluate(None, BUNDLED, records=file_of(tmp_path / "held.jsonl", sentence(0, segments=(read_as(mario),))))
+    assert [found[SEEN][name] for name in ("misread spelling", "another name", "invented")] == [1, 1, 0]
 
 
 def test_the_command_takes_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
