@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from models.clock import CHUNK_FRAMES, STEP_MS
 
-IN_FLIGHT_CHUNKS = 2
-"""One chunk in the step, one ready behind it: the engine never waits for the gateway."""
+IN_FLIGHT_CHUNKS = 3
+"""One chunk looked at, one in the networks over time, one ready behind them: the engine never waits for the gateway."""
 GRANTED = 8
 """Positions the decoder holds, so that it never waits for the gateway either."""
 
