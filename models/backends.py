@@ -11,8 +11,8 @@ import importlib
 import importlib.util
 import logging
 import os
+import queue
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -141,22 +141,29 @@ def _torch(module: nn.Module, device: str) -> Network:
 
 def _openvino(model: Any, backend: Backend, kept: Mapping[str, str] | None = None) -> Network:
     """A model of OpenVINO's, or the name of its file, as a function of any number of pictures: each calling thread has a core
-    to itself, which is quicker than several cores in one call, where every layer waits for the slowest."""
+    to itself, which is quicker than several cores in one call, where every layer waits for the slowest.
+
+    For as many threads as may call there are as many copies: one copy with a stream for each of them would run in threads of
+    its own, and every call would be handed over and back.
+    """
     openvino = _package()
     hints: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": "f32" if backend.precision == "f32" else "bf16",
-        "INFERENCE_NUM_THREADS": backend.threads, "NUM_STREAMS": backend.threads,
+        "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,  # other processes need their cores as well
         **(kept or {}),
     }  # fmt: skip
-    compiled, own = openvino.Core().compile_model(model, "CPU", hints), threading.local()
+    core, free = openvino.Core(), queue.SimpleQueue[Any]()
+    for _ in range(backend.threads):
+        free.put(core.compile_model(model, "CPU", hints).create_infer_request())
 
     def run(pictures: Pictures) -> NDArray[np.float32]:
-        if not hasattr(own, "request"):
-            own.request = compiled.create_infer_request()
-        request = own.request
-        request.infer([pictures], share_inputs=True, share_outputs=True)
-        return np.array(request.get_output_tensor(0).data, np.float32)
+        request = free.get()
+        try:
+            request.infer([pictures], share_inputs=True, share_outputs=True)
+            return np.array(request.get_output_tensor(0).data, np.float32)
+        finally:
+            free.put(request)
 
     return run
 
