@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -207,3 +208,16 @@ def hand_picture(seed: int) -> np.ndarray:
         start, end = rng.integers(8, 56, (2, 2)).tolist()
         cv2.line(picture, start, end, rng.integers(60, 230, 3).tolist(), 5)
     return cv2.GaussianBlur(picture, (5, 5), 0)
+
+
+@needs_openvino
+def test_a_call_runs_in_the_thread_that_calls() -> None:
+    """Else every call is handed to another thread and back."""
+    hand = HandEncoder(HandEncoderConfig()).eval()
+    network = Backend("openvino", threads=2, precision="f32").network(hand, np.zeros((1, 64, 64, 3), np.uint8))
+    pictures = RNG.integers(0, 255, (64, 64, 64, 3), np.uint8)
+    network(pictures)
+    here, everywhere = time.thread_time(), time.process_time()
+    for _ in range(3):
+        network(pictures)
+    assert time.thread_time() - here > 0.7 * (time.process_time() - everywhere)
