@@ -133,6 +133,9 @@ def train(
             " rate; its lexicon may be smaller. For language the model's own folder.",
         ),
     ] = None,
+    marked: Annotated[
+        bool, typer.Option("--marked", help="language: with marks behind signs of which recognition is not sure.")
+    ] = False,
 ) -> None:
     """Train one STAGE of the translator; it logs as it goes and resumes where it was stopped."""
     choices = PaperChoices(dry_run, split_by, tuple(weights or ()), readers)
@@ -146,6 +149,9 @@ def train(
     if adapter is not None and "adapter" not in inspect.signature(recipe).parameters:
         raise CliError(f"--adapter is an option of `train lora`; leave it out for {stage.value}.")
     chosen |= {} if adapter is None else {"adapter": adapter}
+    if marked and "marked" not in inspect.signature(recipe).parameters:
+        raise CliError(f"--marked is an option of `train language`; leave it out for {stage.value}.")
+    chosen |= {"marked": True} if marked else {}
     chosen |= {} if start is None else going_on(stage, recipe, start)
     out.mkdir(parents=True, exist_ok=True)
     with time_bar(stage.value, minutes) as bar:

@@ -59,6 +59,7 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate", "report", "--out", "/nowhere/report.html"], "--out"),
         (["evaluate", "report", "--records", __file__], "--records"),
         (["train", "sign", "--data", "nowhere"], "nowhere"),
+        (["train", "sign", "--data", ".", "--marked"], "train language"),
         (["sing"], "sing"),
         (["bench"], "--help"),
         (["synth", "%%"], "no word to sign"),

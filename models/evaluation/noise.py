@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from models import names
+from models.evaluation import nearest
 from models.evaluation.gloss2text import held_out_grammar, noise_score
 from models.evaluation.token_noise import Rates
 from models.refine import Refiner
@@ -51,7 +52,12 @@ def table(studies: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def evaluate(path: Path | None, checkpoint: Path, *, sentences: int = SENTENCES) -> dict[str, float]:
-    """BLEU-4 of a checkpoint's language model by noise, and what is lost at 20 % of all kinds."""
+    """BLEU-4 of a checkpoint's language model by noise, beside that of one who knows every sentence ("known", see `nearest`), and
+    what is lost at 20 % of all kinds; prints the table too."""
     del path
-    scores = studied(checkpoint / "llm", sentences)
-    return {**scores, "lost at 20%": scores["clean"] - scores[GOAL]}
+    scores, rows = studied(checkpoint / "llm", sentences), held_out_grammar(sentences)
+    reader = nearest.Reader.of(rows)
+    known = {name: nearest.score(reader, rows, rates) for name, rates in rates_of().items()}
+    print(table({"language model": scores, "known": known}), flush=True)
+    lost = {"lost at 20%": scores["clean"] - scores[GOAL], "lost at 20%, known": known["clean"] - known[GOAL]}
+    return {**scores, **{f"{name}, known": score for name, score in known.items()}, **lost}

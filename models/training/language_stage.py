@@ -28,7 +28,7 @@ from models.names import show
 from models.prompts import DOUBT, END, PAD, SPECIAL, lower_start, prompt
 from models.refine import Refiner
 from models.synthetic.sentences import from_grammar
-from models.training.language_pool import IGNORED, Batch, Doubt, Noise, Pool, pool_of
+from models.training.language_pool import HARDER, IGNORED, Batch, Doubt, Noise, Pool, pool_of
 from models.training.language_pool import batches as draw
 from models.training.loop import RUNS, Run, Schedule, best_device, device_of, learn, moved
 from models.training.text_pairs import Corpora, Pair, grammar_pairs, swapped
@@ -227,7 +227,7 @@ class Course:
 
     name: str = "language"
     noise: Noise = Noise()
-    marked: bool = True
+    marked: bool = False
     pairs: Path = PAIRS
     clock: Callable[[], float] = time.monotonic
 
@@ -235,11 +235,13 @@ class Course:
 def train(
     data: Path, out: Path, *, minutes: float = 40.0, seed: int = 0, permissive_only: bool = False,
     device: str | torch.device | None = None, size: Size | None = None, start: Path | None = None,
-    learning_rate: float = 2e-3, course: Course = Course(),
+    learning_rate: float = 2e-3, course: Course = Course(), marked: bool = False,
 ) -> dict[str, float]:  # fmt: skip
     """Trains into `out`/llm (transformers' files in bf16, words.json); resumes from runs/language.ckpt. `start` is a model's
     folder to go on from, with a lower `learning_rate`, when the lexicon grew. `prepare` makes the course's pairs of `data`
-    where they are missing. The model as it stands is written and measured with every save."""
+    where they are missing. `marked`: with marks behind doubtful signs and HARDER noise. The model as it stands is written and
+    measured with every save."""
+    course = replace(course, marked=True, noise=HARDER) if marked else course
     pairs = course.pairs
     if not (pairs / "held_out.json").is_file():
         prepare(data, pairs, seed=seed, permissive_only=permissive_only, start=start)

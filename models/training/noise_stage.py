@@ -1,5 +1,5 @@
 """The noise study: language models from nothing for equal processor time, taught without recognition's noise, with it, and
-with marks behind doubtful signs too; then all read the same held-out sentences with controlled noise.
+with more of it and marks behind doubtful signs; then all read the same held-out sentences with controlled noise.
 
 They are small ones on the grammar's sentences alone: what is compared is the teaching. Runs resume; the models stay in `out`.
 """
@@ -12,15 +12,15 @@ from pathlib import Path
 
 from models.evaluation import noise
 from models.training import language_stage
-from models.training.language_pool import Noise
+from models.training.language_pool import HARDER, Noise
 from models.training.language_stage import Course, Size
 from models.training.loop import RUNS
 
 GRAMMAR = Course(pairs=RUNS / "noise_pairs", clock=time.process_time)
 ARMS = {
-    "without": replace(GRAMMAR, name="noise_without", noise=Noise(clean=1.0), marked=False),
-    "with": replace(GRAMMAR, name="noise_with", marked=False),
-    "marked": replace(GRAMMAR, name="noise_marked"),
+    "without": replace(GRAMMAR, name="noise_without", noise=Noise(clean=1.0)),
+    "with": replace(GRAMMAR, name="noise_with"),
+    "marked": replace(GRAMMAR, name="noise_marked", noise=HARDER, marked=True),
 }
 """What each model is taught; the first knows clean glosses alone."""
 SMALL = Size(width=128, inner=384, layers=4)
