@@ -104,7 +104,9 @@ class Signer:
 def _hidden(signer: Signer, rng: np.random.Generator) -> Signer:
     """The signer before what has the colour of their skin, or in it, or both."""
     which = int(rng.integers(3))
-    near = [np.clip(signer.skin * rng.normal(1, 0.15) * rng.normal(1, 0.05, 3), 8, 250).astype(np.float32) for _ in "12"]
+    near = [
+        np.clip(signer.skin * rng.normal(1, 0.15) * rng.normal(1, 0.05, 3), 8, 250).astype(np.float32) for _ in "12"
+    ]
     return replace(signer, around=near[0] if which else None, shirt=near[1] if which != 1 else signer.shirt)
 
 
@@ -141,9 +143,7 @@ def paint_background(seed: int, width: int, height: int, around: FloatArray | No
     base = rng.uniform(30, 235, 3)
     if kind < 0.25:
         base = np.array([[40, 130, 200], [60, 170, 90], [225, 225, 225], [40, 40, 44]])[rng.integers(4)]
-    if around is not None:
-        base = around
-    picture = np.ones((height, width, 3), np.float32) * base.astype(np.float32)
+    picture = np.ones((height, width, 3), np.float32) * np.asarray(base if around is None else around, np.float32)
     across, down = rng.normal(0, 18, 3), rng.normal(0, 18, 3)
     picture += np.linspace(-1, 1, width, dtype=np.float32)[None, :, None] * across.astype(np.float32)
     picture += np.linspace(-1, 1, height, dtype=np.float32)[:, None, None] * down.astype(np.float32)
