@@ -25,6 +25,7 @@ from models.training.encoder_stage import measured
 from models.training.hand_pools import HandPools
 from models.training.int8_stage import hands, resized
 from models.training.loop import RUNS, Run, Schedule, learn
+from models.training.pruned import begin_as
 from models.training.seen_clips import CLIPS
 
 NAME = "hand_encoder"
@@ -54,9 +55,12 @@ def train(
 
 
 def new_student(teacher: HandEncoder, config: HandEncoderConfig, seed: int) -> HandEncoder:
-    """A network that has learned nothing but the teacher's head, which stays as it is."""
+    """A network that begins with the teacher's weightiest channels, where it has the same blocks, and with its head, which
+    stays as it is."""
     torch.manual_seed(seed)
     student = HandEncoder(config)
+    if (config.stem, config.blocks) == (teacher.config.stem, teacher.config.blocks):
+        begin_as(student, teacher)
     student.symbols.load_state_dict(teacher.symbols.state_dict())
     student.symbols.requires_grad_(False)
     return student

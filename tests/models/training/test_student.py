@@ -84,3 +84,15 @@ def test_the_student_stands_in_the_table(teacher: HandEncoder, tmp_path: Path) -
 def test_a_missing_folder_is_named() -> None:
     with pytest.raises(ValueError, match="LETTER/\\*.jpg of one unseen signer"):
         evaluate(Path("nowhere"), BUNDLED)
+
+
+def test_with_all_channels_it_begins_as_the_teacher(teacher: HandEncoder) -> None:
+    student = new_student(teacher, teacher.config, 0).eval()
+    assert distance(student, teacher, pictures(6)) < 1e-3
+
+
+def test_with_half_the_work_it_begins_with_the_weightiest_channels(teacher: HandEncoder) -> None:
+    student = new_student(teacher, HALF, 0)
+    scales = [net.backbone.stages[-1].second_norm.weight.abs().mean().item() for net in (student, teacher)]
+    assert scales[0] > scales[1]
+    assert torch.equal(student.backbone.stem.weight, teacher.backbone.stem.weight)
