@@ -2,6 +2,7 @@
 
     P(right) = sigmoid(bias + sum_i weight_i (x_i - mean_i) / scale_i),   |weights| held by an L2 penalty
 
+Probabilities among the features count as their log odds: between 0.9 and 0.99 lies as much as between 0.99 and 0.999.
 Features are plain numbers by name (`WordFeatures`, `CaptionFeatures`); the models are fitted on held-out captions by
 Newton's method and kept as JSON. Also the figures that say how good a confidence is: ECE, AUROC, risk against coverage.
 """
@@ -22,6 +23,11 @@ from models.hypothesis import Hypothesis, Token
 from models.prompts import Refined, RefinedWord
 
 Floats = NDArray[np.float64]
+PROBABILITIES = ("posterior", "caption_posterior", "margin", "agreement", "locator", "spelled", "token_mean", "token_least",
+                 "spelled_least")  # fmt: skip
+"""The features that are shares or probabilities."""
+LEAST_CHANCE = 0.002
+"""Probabilities nearer to 0 or 1 are this far away from it, so that log odds have an end."""
 
 
 @dataclass(frozen=True)
@@ -119,13 +125,14 @@ def _entropy(shares: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class Logistic:
-    """One fitted model: names of the features in order, their mean and scale, weights, bias."""
+    """One fitted model: names of the features in order, their mean and scale, weights, bias, and which are log odds."""
 
     names: tuple[str, ...]
     mean: tuple[float, ...]
     scale: tuple[float, ...]
     weight: tuple[float, ...]
     bias: float
+    log_odds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         sizes = {len(self.names), len(self.mean), len(self.scale), len(self.weight)}
@@ -137,9 +144,17 @@ class Logistic:
         missing = [name for name in self.names if name not in features]
         if missing:
             raise ValueError(f"expected the feature {missing[0]!r}, got {sorted(features)}: fit the calibrator again")
-        rows = zip(self.names, self.mean, self.scale, self.weight, strict=True)
-        logit = self.bias + sum(weight * (features[name] - mean) / scale for name, mean, scale, weight in rows)
+        inputs = (_input(features[name], name in self.log_odds) for name in self.names)
+        rows = zip(inputs, self.mean, self.scale, self.weight, strict=True)
+        logit = self.bias + sum(weight * (value - mean) / scale for value, mean, scale, weight in rows)
         return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
+
+
+def _input(value: float, as_log_odds: bool) -> float:
+    if not as_log_odds:
+        return value
+    chance = min(1 - LEAST_CHANCE, max(LEAST_CHANCE, value))
+    return math.log(chance / (1 - chance))
 
 
 def fit(rows: Sequence[Mapping[str, float]], right: Sequence[int], penalty: float = 1.0) -> Logistic:
@@ -153,13 +168,14 @@ def fit(rows: Sequence[Mapping[str, float]], right: Sequence[int], penalty: floa
             f" {sorted(set(right))}: collect more captions"
         )
     names = tuple(sorted(rows[0]))
-    raw = np.array([[row[name] for name in names] for row in rows], dtype=np.float64)
+    log_odds = tuple(name for name in names if name in PROBABILITIES)
+    raw = np.array([[_input(row[name], name in log_odds) for name in names] for row in rows], dtype=np.float64)
     mean, spread = raw.mean(0), raw.std(0)
     scale = np.where(spread > 1e-6, spread, 1.0)
     inputs = np.hstack([(raw - mean) / scale, np.ones((len(raw), 1))])
     weights = _newton(inputs, np.array(right, dtype=np.float64), penalty)
     return Logistic(
-        names, tuple(mean.tolist()), tuple(scale.tolist()), tuple(weights[:-1].tolist()), float(weights[-1])
+        names, tuple(mean.tolist()), tuple(scale.tolist()), tuple(weights[:-1].tolist()), float(weights[-1]), log_odds
     )
 
 

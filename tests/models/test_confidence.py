@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +112,15 @@ def test_what_is_no_calibrator_is_said_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "odd.jsonl").write_text('{"caption": {}}\n')
     with pytest.raises(ValueError, match="line 1 of"):
         train(tmp_path / "odd.jsonl", tmp_path)
+
+
+def test_a_probability_counts_as_its_log_odds() -> None:
+    rng = np.random.default_rng(4)
+    odds = rng.normal(3, 2, 3000)
+    right = (rng.random(3000) < 1 / (1 + np.exp(-odds))).astype(int).tolist()
+    rows = [{"posterior": float(1 / (1 + math.exp(-o)))} for o in odds]
+    model = fit(rows, right)
+    assert model.log_odds == ("posterior",)
+    for chance in (0.3, 0.9, 0.99):
+        assert model.probability({"posterior": chance}) == pytest.approx(chance, abs=0.03)
+    assert model.probability({"posterior": 0.0}) < 0.05 < 0.95 < model.probability({"posterior": 1.0})

@@ -47,18 +47,18 @@ def test_three_hundred_captions_make_a_calibrator_that_withholds_the_wrong_ones(
     record(tmp_path / "confidence.jsonl", Speaker(None, None), hypotheses(300, 1))
     figures = train(tmp_path, tmp_path)
     assert figures["caption_count"] == 300
-    assert figures["word_ece"] < 0.05
+    assert figures["word_ece"] < 0.03
     assert figures["word_auroc"] > 0.8
     assert figures["caption_ece"] < 0.12
     speaker = Speaker(None, Calibrator.load(tmp_path / "confidence.json"))
     shown, right, withheld = 0, 0, 0
-    for reading, truth in hypotheses(100, 2):
+    for reading, truth in hypotheses(400, 2):
         caption = speaker.explain([reading])[0].caption
         assert 0 <= caption.confidence <= 1
         withheld += caption.confidence < 0.5
         shown += caption.confidence >= 0.5
         right += caption.confidence >= 0.5 and caption_right(caption.text, truth)
-    assert withheld > 10
+    assert withheld > 40
     assert right / shown > 0.6
 
 
