@@ -2,7 +2,7 @@
 
 A small Llama reads and writes every gloss as two pieces through whole blocks; here a line is read once by four residual
 convolutions (8 glosses to either side, and the mean of the line), and each label is then decided by two small layers from
-what was read, the three last labels and the two last words. One processor trains it several times as fast per place.
+what was read, the three last labels and words and the kind of the last verb. One processor trains it several times as fast.
 """
 
 from __future__ import annotations
@@ -21,16 +21,24 @@ from models.edit_space import EditSpace, Hashes, Places
 from models.wide_head import FLOOR, LEVELS
 
 DEEP = "deep.npz"
-ENDINGS, WORDS = 2048, 16384
-"""Rows of the hashed tables."""
+ENDINGS, WORDS, VERB_KINDS = 2048, 16384, 32
+"""Rows of the hashed tables, and of kinds of verbs (the last number of a wide head's state)."""
 REACHES = (1, 1, 2, 4)
+MATRIX_LEVELS = 31
+"""Of a weight of a matrix on disk, to either side of zero: six bits."""
+MASKS = 1 << 23
 
 
 @dataclass(frozen=True)
 class DeepSize:
-    width: int = 224
-    said: int = 48
-    inner: int = 384
+    """Widths: of the convolutions, of glosses (most are seldom: a narrow table and one matrix hold them), of labels and words
+    said, of the layers that decide."""
+
+    width: int = 320
+    gloss: int = 176
+    label: int = 40
+    word: int = 64
+    inner: int = 480
 
 
 class DeepHead(nn.Module):
@@ -39,32 +47,32 @@ class DeepHead(nn.Module):
     def __init__(self, may: Tensor, size: DeepSize | None = None) -> None:
         super().__init__()
         size = size or DeepSize()
-        (glosses, labels), width, said, inner = may.shape, size.width, size.said, size.inner
-        self.gloss, self.ending = nn.Embedding(glosses, width), nn.Embedding(ENDINGS, width)
+        (glosses, labels), width, inner = may.shape, size.width, size.inner
+        self.gloss, self.ending = nn.Embedding(glosses, size.gloss), nn.Embedding(ENDINGS, size.gloss)
+        self.enter = nn.Linear(size.gloss, width, bias=False)
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in REACHES])
         self.near = nn.ModuleList([nn.Linear(3 * width, width) for _ in REACHES])
         self.back = nn.ModuleList([nn.Linear(width, width) for _ in REACHES])
         self.line, self.read = nn.Linear(width, width), nn.LayerNorm(width)
-        self.labels = nn.ModuleList([nn.Embedding(labels + 1, said) for _ in range(3)])
-        self.words = nn.ModuleList([nn.Embedding(WORDS, said) for _ in range(2)])
-        self.first, self.second, self.last = (
-            nn.Linear(width + 5 * said, inner),
-            nn.Linear(inner, inner),
-            nn.Linear(inner, labels),
-        )
-        for table in (self.gloss, self.ending, *self.labels, *self.words):
+        self.labels = nn.ModuleList([nn.Embedding(labels + 1, size.label) for _ in range(3)])
+        self.words, self.verbs = nn.Embedding(WORDS, size.word), nn.Embedding(VERB_KINDS, VERB_KINDS)
+        said = 3 * (size.label + size.word) + VERB_KINDS
+        self.first, self.second = nn.Linear(width + said, inner), nn.Linear(inner, inner)
+        self.last = nn.Linear(inner, labels)
+        for table in (self.gloss, self.ending, self.words, self.verbs, *self.labels):
             nn.init.normal_(cast(nn.Embedding, table).weight, std=0.5)
         for layer in self.back:
             nn.init.zeros_(cast(nn.Linear, layer).weight)
         self.register_buffer("barred", (may.float() - 1) * -FLOOR, persistent=False)
-        self.dropped = 0.15
+        self.dropped = 0.2
+        self._masks: Tensor | None = None
 
     def encode(self, glosses: Tensor, endings: Tensor, real: Tensor) -> Tensor:
         """Ids, hashes of endings and where there is a place, all (lines, places) -> (lines, places, width)."""
         mask = real[..., None].to(torch.float32)
-        x = self._drop((self.gloss(glosses) + self.ending(endings)) * mask)
+        x = self._drop(self.enter(self.gloss(glosses) + self.ending(endings)) * mask)
         for number, reach in enumerate(REACHES):
-            y = self.norms[number](x) * mask
+            y = (self.norms[number](x) * mask).to(_working(x))
             wide, places = pad(y, (0, 0, reach, reach)), y.shape[1]
             y = gelu(self.near[number](torch.cat([wide[:, :places], y, wide[:, 2 * reach :]], -1)))
             if number == 2:
@@ -72,26 +80,32 @@ class DeepHead(nn.Module):
             x = x + self._drop(self.back[number](y)) * mask
         return cast(Tensor, self.read(x))
 
-    def decide(self, read: Tensor, glosses: Tensor, said: Tensor, words: Tensor) -> Tensor:
-        """Logits (..., labels) from what was read (..., width), the gloss ids, labels + 1 (..., 3) nearest first and hashes of
-        words (..., 2)."""
-        told = [table(said[..., place]) for place, table in enumerate(self.labels)]
-        told += [table(words[..., place]) for place, table in enumerate(self.words)]
-        y = self._drop(gelu(self.first(torch.cat([read, *told], -1))))
+    def decide(self, read: Tensor, glosses: Tensor, said: Tensor, words: Tensor, verbs: Tensor) -> Tensor:
+        """Logits (..., labels) from what was read (..., width), the gloss ids, and as `told` gives them labels, words and
+        kinds of verbs."""
+        heard = [table(said[..., place]) for place, table in enumerate(self.labels)]
+        known = torch.cat([read, *heard, self.words(words).flatten(-2), self.verbs(verbs)], -1)
+        y = self._drop(gelu(self.first(known)))
         y = self._drop(y + gelu(self.second(y)))
         return cast(Tensor, self.last(y)).float() + cast(Tensor, self.barred)[glosses]
 
     def _drop(self, x: Tensor) -> Tensor:
-        return dropout(x, self.dropped, self.training)
+        """Dropout whose masks are cut from one pool at random: drawing them anew takes a sixth of a step on a processor."""
+        if not self.training or x.numel() >= MASKS // 2 or x.device.type != "cpu":
+            return dropout(x, self.dropped, self.training)
+        if self._masks is None:
+            self._masks = dropout(torch.ones(MASKS, dtype=torch.bfloat16), self.dropped)
+        first = int(torch.randint(MASKS - x.numel(), ()))
+        return x * self._masks[first : first + x.numel()].view(x.shape).to(x.dtype)
 
     def save(self, path: Path) -> None:
-        """Compressed: matrices in eight bits with a scale a row, tables of embeddings in five."""
+        """Compressed: matrices in six bits with a scale a row, tables of embeddings in five."""
         tables = {f"{name}.weight" for name, part in self.named_modules() if isinstance(part, nn.Embedding)}
         held: dict[str, NDArray[np.generic]] = {}
         for name, value in self.state_dict().items():
             held[name] = value.numpy()
             if value.ndim == 2:
-                levels = LEVELS if name in tables else 127
+                levels = LEVELS if name in tables else MATRIX_LEVELS
                 scale = (value.abs().amax(1, keepdim=True) / levels).clamp(min=1e-8)
                 held[name], held[f"{name}.scale"] = (value / scale).round().to(torch.int8).numpy(), scale.numpy()
         np.savez_compressed(path, **held)  # type: ignore[arg-type]
@@ -105,11 +119,17 @@ class DeepHead(nn.Module):
             for name, value in held.items()
             if not name.endswith(".scale")
         }
-        said = state["labels.0.weight"].shape[1]
-        size = DeepSize(state["gloss.weight"].shape[1], said, state["first.weight"].shape[0])
+        gloss, label, word = (state[f"{name}.weight"].shape[1] for name in ("gloss", "labels.0", "words"))
+        size = DeepSize(state["enter.weight"].shape[0], gloss, label, word, state["first.weight"].shape[0])
         head = DeepHead(torch.from_numpy(space.may), size)
         head.load_state_dict(state)
         return head.eval()
+
+
+def _working(x: Tensor) -> torch.dtype:
+    """What matrices multiply in: under autocast half, into which what is moved about is cast first."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 def inputs(space: EditSpace, places: Places) -> tuple[Tensor, Tensor, Tensor]:
@@ -122,9 +142,10 @@ def inputs(space: EditSpace, places: Places) -> tuple[Tensor, Tensor, Tensor]:
     return tuple(torch.from_numpy(one) for one in (space.gloss_ids(places.types)[at], endings[at], real))  # type: ignore[return-value]
 
 
-def told(states: Hashes) -> tuple[Tensor, Tensor]:
-    """Labels + 1 (..., 3) and words (..., 2) of states, as `decide` takes them."""
+def told(states: Hashes) -> tuple[Tensor, Tensor, Tensor]:
+    """Labels + 1 (..., 3), words (..., 3), nearest first, and kinds of verbs (...) of states, as `decide` takes them."""
     return (
         torch.from_numpy(states[..., :3].astype(np.int64)),
-        torch.from_numpy((states[..., 5:7] % WORDS).astype(np.int64)),
+        torch.from_numpy((states[..., 5:8] % WORDS).astype(np.int64)),
+        torch.from_numpy((states[..., 8] % VERB_KINDS).astype(np.int64)),
     )

@@ -63,6 +63,10 @@ class TextWriter:
             model = adapted(model, "default", own).get_base_model()
         return cls(cast(LlamaForCausalLM, model), script, adapter, heads)
 
+    @property
+    def has_model(self) -> bool:
+        return self._model is not None
+
     def write(self, rows: Sequence[Sequence[str]], *, beams: int = BEAMS, alpha: float = ALPHA) -> list[str]:
         """One sentence a line of glosses ("#MARIA": spelled, for the dialect that knows spelling)."""
         return [best[0][0] for best in self.candidates(rows, beams=beams, alpha=alpha)]

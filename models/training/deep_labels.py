@@ -20,15 +20,15 @@ from models.training.edit_rows import Placed
 from models.training.loop import RUNS, Run, Schedule, learn
 from models.training.wide_labels import walked
 
-PLACES_A_BATCH = 1800
+PLACES_A_BATCH = 2000
 POOL = 6000
-WRONG, UNKNOWN = 0.06, 0.03
+WRONG, UNKNOWN = 0.06, 0.05
 """Shares of labels said before that are wrong ones, and of glosses that are only their class."""
 
 
 @dataclass(frozen=True)
 class DeepBatch:
-    """(lines, places) each: gloss ids, endings, where there is a place, labels; said (lines, places, 3), words (.., 2)."""
+    """(lines, places) each: gloss ids, endings, where there is a place, kinds of verbs, labels; said and words (.., 3)."""
 
     glosses: Tensor
     seen: Tensor
@@ -36,6 +36,7 @@ class DeepBatch:
     real: Tensor
     said: Tensor
     words: Tensor
+    verbs: Tensor
     labels: Tensor
 
 
@@ -55,7 +56,8 @@ def loss_of(module: nn.Module, batch: DeepBatch) -> tuple[Tensor, dict[str, Tens
     head = cast(DeepHead, module)
     read = head.encode(batch.seen, batch.endings, batch.real)
     asked = batch.labels >= 0
-    logits = head.decide(read[asked], batch.glosses[asked], batch.said[asked], batch.words[asked])
+    told_of = (one[asked] for one in (batch.glosses, batch.said, batch.words, batch.verbs))
+    logits = head.decide(read[asked], *told_of)
     wanted = batch.labels[asked]
     right = (logits.detach().argmax(-1) == wanted).float().mean()
     return nn.functional.cross_entropy(logits, wanted), {"right_deep": right}
@@ -85,10 +87,10 @@ def _batch(space: EditSpace, held: tuple[Places, Any, Any], lines: Any, rng: np.
     own = Places(places.types[at], starts, places.static[:0], places.near[:0])
     glosses, endings, real = inputs(space, own)
     padded = np.minimum(starts[:-1, None] + np.arange(counts.max()), len(at) - 1)
-    said, words = told(states[at][padded])
+    said, words, verbs = told(states[at][padded])
     wrong = torch.from_numpy(rng.random(said.shape) < WRONG) & (said > 0)
     drawn = 1 + torch.from_numpy(rng.exponential(6, said.shape)).long().clamp(max=space.may.shape[1] - 1)
     classes = torch.from_numpy(space.class_ids(own.types)[padded])
     seen = torch.where(torch.from_numpy(rng.random(glosses.shape) < UNKNOWN), classes, glosses)
     wanted = torch.from_numpy(labels[at][padded]).masked_fill(~real, -1)
-    return DeepBatch(glosses, seen, endings, real, torch.where(wrong, drawn, said), words, wanted)
+    return DeepBatch(glosses, seen, endings, real, torch.where(wrong, drawn, said), words, verbs, wanted)

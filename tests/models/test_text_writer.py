@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +58,19 @@ def test_an_adapter_is_trained_and_measured_by_its_name(home: Path) -> None:
     assert measured["bleu4"] == pytest.approx(figures["bleu4_with"], abs=15)
     assert "tok:none" in str(measured["signature"])
     assert "tok:13a" in str(measured["signature_13a"])
+
+
+def test_heads_are_trained_without_the_weights_of_a_base(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(
+        home / "weights", tmp_path / "weights", ignore=shutil.ignore_patterns("*.safetensors", "config.json")
+    )
+    figures = lora_stage.train(home / "data", tmp_path / "weights", minutes=0.1, adapter=EDITED)
+    assert "bleu4_without" not in figures
+    writer = TextWriter.load(tmp_path / "weights", EDITED)
+    assert not writer.has_model
+    assert writer.heads is not None
+    assert writer.heads.weights.model == 0
+    assert writer.write([["X-WE", "BE", "DESC-FAR", "FROM", "ATLANTIS", "."]]) == ["we are far from atlantis ."]
 
 
 def test_the_base_is_untouched_by_its_adapter(home: Path) -> None:

@@ -51,7 +51,7 @@ def wide(space: EditSpace) -> WideHead:
 def deep(space: EditSpace, tmp_path_factory: pytest.TempPathFactory) -> DeepHead:
     folder = tmp_path_factory.mktemp("runs")
     schedule = Schedule(0.06, 4e-3, warmup_minutes=0.001, average_decay=0.9, clock=time.process_time)
-    size = DeepSize(width=16, said=8, inner=24)
+    size = DeepSize(width=16, gloss=16, label=8, word=8, inner=24)
     return train_deep(placed(ROWS, space.edits), space, schedule=schedule, name="deep", size=size, folder=folder)
 
 
