@@ -64,11 +64,15 @@ class RefinedWord:
 
 @dataclass(frozen=True)
 class Refined:
-    """A written sentence; `agreement` in 0..1 is the F1 of tokens that were said and content words that were signed."""
+    """A written sentence; `agreement` in 0..1 is the F1 of tokens that were said and content words that were signed.
+
+    `unsigned` are the content words that no token asked for, where it is known which words say a gloss.
+    """
 
     text: str
     words: tuple[RefinedWord, ...]
     agreement: float
+    unsigned: tuple[str, ...] = ()
 
 
 def gloss_text(gloss: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from models.hypothesis import Source, Token
 from models.lexemes import FUNCTION_WORDS, Lexemes, agreement, bare
@@ -16,6 +17,7 @@ Piece = tuple[str, float]
 """A piece of an answer's text and its natural-log probability."""
 
 _SLOT = re.compile(r"<fs\d>")
+_CONTRACTED = re.compile("n?'")  # does|n't, I|'m
 _SENTENCE_END = (".", "?", "!")
 
 
@@ -30,7 +32,14 @@ def sentence(pieces: Sequence[Piece], request: Request, lexemes: Lexemes, show: 
             found[place] = next(index for index, name in slots.items() if name == slot[0])
     share = agreement([word for word, _ in words], found, len(request.tokens))
     shown = [_shown(word, request, slots, show) for word, _ in words]
-    return _timed(request.tokens, shown, [log_prob for _, log_prob in words], found, share)
+    refined = _timed(request.tokens, shown, [log_prob for _, log_prob in words], found, share)
+    return replace(refined, unsigned=_unsigned(refined.words)) if lexemes.words else refined
+
+
+def _unsigned(words: Sequence[RefinedWord]) -> tuple[str, ...]:
+    """What nobody signed and no sentence needs."""
+    plain = (bare(word.text).lower() for word in words if word.token is None)
+    return tuple(word for word in plain if word and not FUNCTION_WORDS & {word, *_CONTRACTED.split(word)})
 
 
 def words_of(pieces: Sequence[Piece]) -> list[Piece]:
@@ -69,7 +78,7 @@ def _guarded(words: list[Piece], request: Request, lexemes: Lexemes) -> list[Pie
         if (slot and slot[0] in slots) or (not slot and _said(plain, capitals)):
             kept.append((word, log_prob))
         elif kept and word.endswith(_SENTENCE_END):
-            kept[-1] = (kept[-1][0] + word[-1], kept[-1][1])
+            kept[-1] = (kept[-1][0].rstrip(",;:") + word[-1], kept[-1][1])
     return kept
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from models import names
 from models.confidence import Calibrator, caption_features, word_features
-from models.hypothesis import Caption, Hypothesis, Wanted, Word
+from models.hypothesis import Caption, Hypothesis, Token, Wanted, Word
 from models.prompts import Refined, RefinedWord, Request, readable, sentence_case
 
 if TYPE_CHECKING:
@@ -84,10 +84,15 @@ class Speaker:
         return Captions(self, writer) if writer is not None else None
 
     def explained(self, hypothesis: Hypothesis, refined: Refined | None, vocabulary: Sequence[str]) -> Explained:
-        """The caption of a sentence, or the draft of a hypothesis without one."""
+        """The caption of a sentence, or the draft of a hypothesis without one, or whose sentence says what nobody signed.
+
+        A small model asked for a sentence makes one: MOTHER alone became "The mother is late." Better the bare tokens.
+        """
+        if refined is not None and refined.unsigned:
+            refined = None
         tokens = enumerate(hypothesis.tokens)
         spelled = {i: names.verified(t, vocabulary).confidence for i, t in tokens if t.kind == "fingerspelling"}
-        words = refined.words if refined is not None else _draft_words(hypothesis, vocabulary)
+        words = refined.words if refined is not None else draft_words(hypothesis.tokens, vocabulary)
         text = refined.text if refined is not None else readable(hypothesis.tokens, vocabulary, names.show)
         features = caption_features(hypothesis, refined, spelled)
         each = [word_features(hypothesis, refined, word, spelled) for word in words]
@@ -150,10 +155,10 @@ def _read(hypothesis: Hypothesis, vocabulary: Sequence[str], running: bool) -> H
     return replace(hypothesis, tokens=names.doubted(whole, vocabulary, running))
 
 
-def _draft_words(hypothesis: Hypothesis, vocabulary: Sequence[str]) -> tuple[RefinedWord, ...]:
+def draft_words(tokens: Sequence[Token], vocabulary: Sequence[str]) -> tuple[RefinedWord, ...]:
     """One word a token, as the draft shows it."""
     words = []
-    for index, token in enumerate(hypothesis.tokens):
+    for index, token in enumerate(tokens):
         text = readable([token], vocabulary, names.show)
         shown = text if index == 0 or token.kind == "fingerspelling" or text == "I" else text[0].lower() + text[1:]
         words.append(RefinedWord(sentence_case(shown) if index == 0 else shown, 0.0, token.kind, index,

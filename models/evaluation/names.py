@@ -19,8 +19,9 @@ from models.evaluation.report.records import FoundWord, Records, Segment, Senten
 from models.evaluation.report.spelled import rare_words
 from models.evaluation.report.words import WRONG, WrongName, way_of, wrong_names
 from models.hypothesis import Token
-from models.prompts import Refined, Request, as_spelled
+from models.prompts import Refined, Request, as_spelled, readable
 from models.refine import Refiner
+from models.speech import draft_words
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ def rewritten(records: Records, way: Way, refiner: Refiner) -> list[Sentence]:
     segments = {
         (at, place): segment for at, one in enumerate(records.sentences) for place, segment in enumerate(one.segments)
     }
-    for key, refined in zip(places, write_requests(refiner, requests), strict=True):
-        segments[key] = _written(segments[key], refined)
+    for key, request, refined in zip(places, requests, write_requests(refiner, requests), strict=True):
+        segments[key] = _written(segments[key], request, refined)
     return [
         replace(one, segments=tuple(segments[at, place] for place in range(len(one.segments))))
         for at, one in enumerate(records.sentences)
@@ -86,9 +87,14 @@ def _request(sentence: Sentence, place: int, way: Way) -> Request:
     return Request(tokens, vocabulary, grows=False)
 
 
-def _written(segment: Segment, refined: Refined) -> Segment:
-    words = (FoundWord(word.text, word.start_ms, word.end_ms, 1.0, word.source) for word in refined.words)
-    return replace(segment, text=refined.text, words=tuple(words))
+def _written(segment: Segment, request: Request, refined: Refined) -> Segment:
+    """The segment as it is captioned: with the sentence, or with the draft where that says what nobody signed."""
+    text, words = refined.text, refined.words
+    if refined.unsigned:
+        text = readable(request.tokens, request.vocabulary, names.show)
+        words = draft_words(request.tokens, request.vocabulary)
+    found = (FoundWord(word.text, word.start_ms, word.end_ms, 1.0, word.source) for word in words)
+    return replace(segment, text=text, words=tuple(found))
 
 
 def figures_of(asked: Sequence[Sentence], written: Sequence[Sentence]) -> dict[str, Any]:

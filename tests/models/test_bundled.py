@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from models.evaluation.synthetic import found_glosses, found_letters, only_frames
+from models.hypothesis import Hypothesis, Token
+from models.lexemes import FUNCTION_WORDS
 from models.pipeline import Translator
 from models.reading import Reading, read_many
 from models.synthetic import corpus
@@ -44,3 +46,11 @@ def test_a_spelled_name_reaches_the_caption_and_words_have_times(
     assert "Anna" in " ".join(caption.text for caption in captions)
     word = next(word for caption in captions for word in caption.words if word.text.startswith("Anna"))
     assert word.source == "fingerspelling" and word.end_ms > word.start_ms and 0 < word.confidence <= 1
+
+
+@pytest.mark.parametrize("gloss", ["MOTHER", "ME", "DOCTOR", "WANT"])
+def test_a_sign_alone_does_not_become_a_story(translator: Translator, gloss: str) -> None:
+    token = Token(gloss, "sign", 0, 500, 0.99)
+    [caption] = translator.refine([Hypothesis((token,), 1, 0, 500, 0.7, (1.0, 0.0, 0.0), 0.99, 5.0, 1.0)])
+    said = {word.text.strip(".,?!").lower() for word in caption.words}
+    assert said - FUNCTION_WORDS <= {gloss.lower()}

@@ -16,9 +16,10 @@ from transformers import LlamaForCausalLM
 from models.hypothesis import Hypothesis, Token
 from models.lexemes import Lexemes, agreement, stem
 from models.names import show
-from models.prompts import Request, gloss_line, lower_start, readable, sentence_case
+from models.prompts import Request, as_spelled, gloss_line, lower_start, readable, sentence_case
 from models.quantised import Precision
 from models.refine import Refiner, RefinerError
+from models.sentence import sentence
 from models.speech import Speaker
 from models.training.language_stage import Size, batches, loss_of, save, train_tokenizer
 from models.training.text_pairs import Pair
@@ -205,3 +206,24 @@ def test_a_single_letter_stands_as_unclear_in_a_sentence(folder: Path) -> None:
     assert [word.text for word in caption.words] == ["My", "name", "is", "[spelling unclear]."]
     assert speaker.draft(heard).text.endswith("N")
     assert speaker.draft(heard, running=False).text.endswith("[spelling unclear]")
+
+
+def test_a_sentence_that_says_what_nobody_signed_gives_way_to_the_tokens() -> None:
+    asked = request("MOTHER", "#ANNA")
+    pieces = [(piece, -0.1) for piece in ("my", " mother", " <fs1>", " isn't", " late", ".")]
+    written = sentence(pieces, asked, WORDS, as_spelled)
+    assert written.unsigned == ("late",)
+    assert sentence(pieces[:-2] + pieces[-1:], asked, WORDS, as_spelled).unsigned == ()
+    assert sentence(pieces, asked, Lexemes(), as_spelled).unsigned == (), "nothing is known of a model without a table"
+    hypothesis = Hypothesis(asked.tokens, 2, 0, 900, 0.7, (0.5, 0.5, 0.0), 0.8, 1.0, 1.0)
+    spoken = Speaker(None, None).explained(hypothesis, written, ())
+    assert spoken.caption.text == "Mother Anna"
+    assert [word.source for word in spoken.caption.words] == ["sign", "fingerspelling"]
+    assert spoken.features["drafted"] == 1.0
+    signed = replace(written, unsigned=())
+    assert Speaker(None, None).explained(hypothesis, signed, ()).caption.text == "My mother Anna isn't late."
+
+
+def test_a_comma_before_a_name_that_is_dropped_goes_with_it() -> None:
+    pieces = [(piece, -0.1) for piece in ("help", ",", " Zorro", ".")]
+    assert sentence(pieces, request("HELP"), WORDS, as_spelled).text == "Help."
