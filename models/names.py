@@ -229,7 +229,7 @@ def _as_seen(letters: str, text: str, posteriors: Sequence[float], share: float)
     if text:
         return Verified(text, share, False, True)
     clear = math.exp(sum(math.log(min(MOST, max(LEAST, p))) for p in posteriors) / len(posteriors))
-    if len(letters) == 1 and clear <= LEAST:
+    if len(set(letters)) == 1 and clear <= LEAST:
         return Verified(UNCLEAR, share * clear, False)
     shown = letters.capitalize() if clear >= CLEAR and letters.isalpha() else letters
     return Verified(shown, share * clear, False)
@@ -275,7 +275,7 @@ def doubted(tokens: Sequence[Token], vocabulary: Sequence[str] = (), running: bo
     """
     last = len(tokens) - 1
     return tuple(
-        replace(token, posterior=0.0, letters=(0.0,))
+        replace(token, posterior=0.0, letters=(0.0,) * len(token.text))
         if _is_one_letter(token) and not (running and place == last) and not verified(token, vocabulary).listed
         else token
         for place, token in enumerate(tokens)
@@ -283,7 +283,8 @@ def doubted(tokens: Sequence[Token], vocabulary: Sequence[str] = (), running: bo
 
 
 def _is_one_letter(token: Token) -> bool:
-    return token.kind == "fingerspelling" and len(token.text) == 1 and token.text.isalpha()
+    """A letter, or one seen several times in a row."""
+    return token.kind == "fingerspelling" and len(set(token.text)) == 1 and token.text.isalpha()
 
 
 def _together(first: Token, second: Token) -> Token:

@@ -140,6 +140,7 @@ def test_a_single_letter_is_not_believed_as_a_name() -> None:
     assert texts(doubted(tokens)) == [UNCLEAR, "Maria", "5"]
     assert doubted(tokens)[0].start_ms == tokens[0].start_ms
     assert verified(doubted(tokens)[0]).confidence < 0.05
+    assert texts(doubted(spelled("HH"))) == [UNCLEAR], "nor one seen twice in a row"
 
 
 def test_the_vocabulary_may_hold_a_single_letter() -> None:

@@ -121,13 +121,23 @@ def wrong_names(sentence: Sentence) -> list[WrongName]:
     spelled = spelled_names(sentence.truth.tokens)
     asked = Counter(word.lower() for word in proper_nouns(sentence.truth.english, spelled))
     wrong, behind = [], _words_behind(sentence)
-    for place, name in _placed_names(sentence.caption, spelled):
+    for place, name in _captioned_names(sentence, spelled):
         if asked[name.lower()]:
             asked[name.lower()] -= 1
             continue
         kind = wrong_kind(behind[place], sentence)
         wrong.append(WrongName(sentence.number, name, kind, sentence.truth.english, sentence.caption))
     return wrong
+
+
+def _captioned_names(sentence: Sentence, spelled: frozenset[str]) -> list[tuple[int, str]]:
+    """The names of all captions; each caption begins a sentence, whether the one before ended with a mark or not."""
+    found: list[tuple[int, str]] = []
+    before = 0
+    for segment in sentence.segments:
+        found += [(before + place, name) for place, name in _placed_names(segment.text, spelled)]
+        before += len(segment.text.split())
+    return found
 
 
 def _words_behind(sentence: Sentence) -> list[FoundWord | None]:

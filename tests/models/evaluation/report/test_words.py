@@ -121,3 +121,8 @@ def test_signed_names_are_no_spelled_ones() -> None:
         told("Maria comes on Monday."), truth=truth("Maria comes on Monday.", "#MARIA", "COME", "MONDAY")
     )
     assert [(way.asked, way.wrong, way.recall) for way in name_ways([on_monday])] == [(1, 0, 1.0)] * 3
+
+
+def test_a_caption_begins_with_a_capital_whatever_ended_the_one_before() -> None:
+    said = sentence(segments=(segment(text="My taste neck", words=()), segment(text="The house is black.", words=())))
+    assert wrong_names(said) == []
