@@ -53,7 +53,10 @@ class WordFeatures:
 
 @dataclass(frozen=True)
 class CaptionFeatures:
-    """What is known of one caption; units as in `WordFeatures`."""
+    """What is known of one caption; units as in `WordFeatures`.
+
+    `unsigned` is 1 where the language model's sentence was given up because it said what nobody signed.
+    """
 
     posterior: float
     margin: float
@@ -67,7 +70,7 @@ class CaptionFeatures:
     token_least: float
     spelled_least: float
     tokens_log: float
-    drafted: float
+    unsigned: float
 
 
 def word_features(
@@ -90,8 +93,10 @@ def word_features(
     )
 
 
-def caption_features(hypothesis: Hypothesis, refined: Refined | None, spelled: Mapping[int, float]) -> CaptionFeatures:
-    """Features of a whole caption; a draft has no `refined`."""
+def caption_features(
+    hypothesis: Hypothesis, refined: Refined | None, spelled: Mapping[int, float], *, unsigned: bool = False
+) -> CaptionFeatures:
+    """Features of a whole caption; a draft has no `refined`. `unsigned`: the draft stands in a given up sentence's place."""
     logs = [max(-10.0, word.log_prob) for word in refined.words] if refined and refined.words else [0.0]
     return CaptionFeatures(
         posterior=hypothesis.posterior,
@@ -106,7 +111,7 @@ def caption_features(hypothesis: Hypothesis, refined: Refined | None, spelled: M
         token_least=min((token.posterior for token in hypothesis.tokens), default=0.0),
         spelled_least=min(spelled.values(), default=1.0),
         tokens_log=math.log1p(len(hypothesis.tokens)),
-        drafted=float(refined is None),
+        unsigned=float(unsigned),
     )
 
 

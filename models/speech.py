@@ -88,13 +88,13 @@ class Speaker:
 
         A small model asked for a sentence makes one: MOTHER alone became "The mother is late." Better the bare tokens.
         """
-        if refined is not None and refined.unsigned:
-            refined = None
+        unsigned = refined is not None and bool(refined.unsigned)
+        refined = None if unsigned else refined
         tokens = enumerate(hypothesis.tokens)
         spelled = {i: names.verified(t, vocabulary).confidence for i, t in tokens if t.kind == "fingerspelling"}
         words = refined.words if refined is not None else draft_words(hypothesis.tokens, vocabulary)
         text = refined.text if refined is not None else readable(hypothesis.tokens, vocabulary, names.show)
-        features = caption_features(hypothesis, refined, spelled)
+        features = caption_features(hypothesis, refined, spelled, unsigned=unsigned)
         each = [word_features(hypothesis, refined, word, spelled) for word in words]
         if self.calibrator is not None:
             whole = self.calibrator.caption_right(features)

@@ -39,7 +39,7 @@ def test_features_are_finite_and_say_what_the_token_says() -> None:
     assert language.posterior == pytest.approx(0.75)
     assert language.spelled == 1.0
     whole = caption_features(HYPOTHESIS, None, {1: 0.4})
-    assert (whole.drafted, whole.spelled_least, whole.token_least) == (1.0, 0.4, 0.6)
+    assert (whole.unsigned, whole.spelled_least, whole.token_least) == (0.0, 0.4, 0.6)
     assert np.isfinite(whole.margin)
     assert whole.route_entropy == pytest.approx(np.log(2))
 

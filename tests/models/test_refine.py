@@ -219,7 +219,10 @@ def test_a_sentence_that_says_what_nobody_signed_gives_way_to_the_tokens() -> No
     spoken = Speaker(None, None).explained(hypothesis, written, ())
     assert spoken.caption.text == "Mother Anna"
     assert [word.source for word in spoken.caption.words] == ["sign", "fingerspelling"]
-    assert spoken.features["drafted"] == 1.0
+    assert spoken.features["unsigned"] == 1.0
+    assert Speaker(None, None).explained(hypothesis, None, ()).features["unsigned"] == 0.0, (
+        "a draft still running is none"
+    )
     signed = replace(written, unsigned=())
     assert Speaker(None, None).explained(hypothesis, signed, ()).caption.text == "My mother Anna isn't late."
 
