@@ -56,7 +56,7 @@ EVALUATIONS: dict[What, Evaluation] = {
     What.letters: Evaluation("a folder SOURCE/LETTER/*.jpg"),
     What.fingerspelling: Evaluation("a folder of WORD.mp4"),
     What.lips: Evaluation("a folder of .mp4 with .align beside them"),
-    What.locate: Evaluation("a folder of .mp4 with .boxes.jsonl beside them"),
+    What.locate: Evaluation("a folder of .mp4 with .boxes.jsonl beside them", draws=True),
     What.silence: Evaluation("a folder of .mp4 without signing", frozenset({"seed"}), draws=True),
     What.gloss2text: Evaluation("a file of lines GLOSSES<tab>sentence", frozenset({"adapter"})),
     What.noise: Evaluation(None, frozenset({"sentences"})),
@@ -76,7 +76,7 @@ def evaluate(
         Path | None,
         typer.Argument(
             help="The data to measure on; `names`, `noise`, `report` and `synthetic` draw their own, `silence` too, and takes "
-            "a folder of .mp4 without signing beside it."
+            "a folder of .mp4 without signing beside it; `locate` without one draws signers."
         ),
     ] = None,
     checkpoint: Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from models import names
 from models.confidence import Calibrator, caption_features, word_features
 from models.hypothesis import Caption, Hypothesis, Token, Wanted, Word
-from models.prompts import Refined, RefinedWord, Request, readable, sentence_case
+from models.prompts import Refined, RefinedWord, Request, Show, readable, sentence_case
 
 if TYPE_CHECKING:
     from models.refine import Refiner
@@ -155,11 +155,11 @@ def _read(hypothesis: Hypothesis, vocabulary: Sequence[str], running: bool) -> H
     return replace(hypothesis, tokens=names.doubted(whole, vocabulary, running))
 
 
-def draft_words(tokens: Sequence[Token], vocabulary: Sequence[str]) -> tuple[RefinedWord, ...]:
-    """One word a token, as the draft shows it."""
+def draft_words(tokens: Sequence[Token], vocabulary: Sequence[str], show: Show = names.show) -> tuple[RefinedWord, ...]:
+    """One word a token, as the draft shows it; `show` says how a spelled word is read."""
     words = []
     for index, token in enumerate(tokens):
-        text = readable([token], vocabulary, names.show)
+        text = readable([token], vocabulary, show)
         shown = text if index == 0 or token.kind == "fingerspelling" or text == "I" else text[0].lower() + text[1:]
         words.append(RefinedWord(sentence_case(shown) if index == 0 else shown, 0.0, token.kind, index,
                                  token.start_ms, token.end_ms))  # fmt: skip

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from models.canvas import SMALL_HEIGHT, SMALL_WIDTH, letterbox, placement
 from models.evaluation.lips import by_locator
+from models.evaluation.locate_drawn import evaluate_drawn
 from models.locate import PARTS, Boxes, Locator
 from models.training.boxes import TEACHER, as_rows, labelled_frames, on_canvas
 from models.training.grid import FaceTrack, GridClip, grid_clips, read_frames, teacher_tracks
@@ -22,10 +23,12 @@ def evaluate(
 ) -> dict[str, float | dict[str, float]]:
     """`path`/NAME.mp4 with NAME.boxes.jsonl -> hands_found, face_found, mouth_found: the share of labelled boxes whose
     centre is met within half their side; and the medians of the errors in centre and side, in shares of the side.
-    Of GRID's folder (NAME.mp4 with NAME.align): `evaluate_mouths` of its held-out clips."""
+    Of GRID's folder (NAME.mp4 with NAME.align): `evaluate_mouths` of its held-out clips. Without a path: `evaluate_drawn`."""
     from models.checkpoint import load
 
-    if path is None or not path.is_dir() or not any(path.glob("*.mp4")):
+    if path is None:
+        return {**evaluate_drawn(load(Locator, checkpoint, "locate"))}
+    if not path.is_dir() or not any(path.glob("*.mp4")):
         raise ValueError(f"a folder of NAME.mp4 with NAME.boxes.jsonl is expected, got {path}: give one with clips")
     locator = load(Locator, checkpoint, "locate")
     if any(path.glob("*.align")):

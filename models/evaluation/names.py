@@ -19,7 +19,7 @@ from models.evaluation.report.records import FoundWord, Records, Segment, Senten
 from models.evaluation.report.spelled import rare_words
 from models.evaluation.report.words import WRONG, WrongName, way_of, wrong_names
 from models.hypothesis import Token
-from models.prompts import Refined, Request, as_spelled, readable
+from models.prompts import Refined, Request, Show, as_spelled, readable
 from models.refine import Refiner
 from models.speech import draft_words
 
@@ -72,7 +72,7 @@ def rewritten(records: Records, way: Way, refiner: Refiner) -> list[Sentence]:
         (at, place): segment for at, one in enumerate(records.sentences) for place, segment in enumerate(one.segments)
     }
     for key, request, refined in zip(places, requests, write_requests(refiner, requests), strict=True):
-        segments[key] = _written(segments[key], request, refined)
+        segments[key] = _written(segments[key], request, refined, refiner.show)
     return [
         replace(one, segments=tuple(segments[at, place] for place in range(len(one.segments))))
         for at, one in enumerate(records.sentences)
@@ -87,12 +87,12 @@ def _request(sentence: Sentence, place: int, way: Way) -> Request:
     return Request(tokens, vocabulary, grows=False)
 
 
-def _written(segment: Segment, request: Request, refined: Refined) -> Segment:
+def _written(segment: Segment, request: Request, refined: Refined, show: Show) -> Segment:
     """The segment as it is captioned: with the sentence, or with the draft where that says what nobody signed."""
     text, words = refined.text, refined.words
     if refined.unsigned:
-        text = readable(request.tokens, request.vocabulary, names.show)
-        words = draft_words(request.tokens, request.vocabulary)
+        text = readable(request.tokens, request.vocabulary, show)
+        words = draft_words(request.tokens, request.vocabulary, show)
     found = (FoundWord(word.text, word.start_ms, word.end_ms, 1.0, word.source) for word in words)
     return replace(segment, text=text, words=tuple(found))
 

@@ -54,9 +54,8 @@ class EncoderState(StreamState):
     def put(self, fresh: Fresh, rows: Tensor) -> None:
         """Takes over what one chunk of the slots `rows` (n,) leaves behind; `fresh` has a row for each of them."""
         place = self.seen[rows] % self.rings.shape[-3]
-        if (
-            self.rings.device.type == "cpu" and self.rings.dtype != torch.bfloat16
-        ):  # numpy does it in a quarter of torch's time
+        if self.rings.device.type == "cpu" and self.rings.dtype != torch.bfloat16:
+            # a quarter of torch's time; numpy knows no bfloat16
             self.rings.numpy()[rows.numpy(), :, :, :, place.numpy()] = fresh.heads.numpy()
             self.tails.numpy()[rows.numpy()] = fresh.tails.numpy()
         else:
