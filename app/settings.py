@@ -16,8 +16,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "SIGNBIND_"
 BUNDLED_CHECKPOINT = Path(__file__).resolve().parent.parent / "models" / "checkpoints" / "compact"
-OTHER_VARIABLES = frozenset({"SIGNBIND_API_KEY", "SIGNBIND_URL", "SIGNBIND_SERVER", "SIGNBIND_TRACEBACK"})
-"""Read by the command line's client, so no mistake when the server finds them."""
+OTHER_VARIABLES = frozenset({"SIGNBIND_API_KEY", "SIGNBIND_TRACEBACK"})
+"""Read by the command line, so no mistake when the server finds them."""
 
 Words = Annotated[tuple[str, ...], NoDecode]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     min_confidence: float = Field(0.0, ge=0, le=1)
     """Final captions below it are withheld; a stream may choose its own."""
 
-    live_backlog_ms: int = Field(1_280, ge=320, le=10_000)
+    live_backlog_ms: int = Field(1_280, ge=320, le=8_900)
     """Decoded video a live stream may have waiting; beyond it, it loses its oldest frames."""
     max_queue_wait_ms: int = Field(2_000, ge=100)
     """New streams are refused while chunks wait longer than this for the engine."""
@@ -165,6 +165,10 @@ class Settings(BaseSettings):
         return (self.devices or (self.device,)) * self.workers
 
 
+SECRETS = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
+"""Fields whose values are said to nobody."""
+
+
 class SettingsError(ValueError):
     """The environment says something that cannot be; one sentence with the variable's name."""
 
@@ -179,7 +183,11 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + ".".join(str(part) for part in first["loc"]).upper()
-        raise SettingsError(f"{name}: {first['msg']}, got {first['input']!r}.") from None
+        said = first["msg"].removeprefix("Value error, ")
+        got = (
+            "" if SECRETS.intersection(map(str, first["loc"])) else f", got {first['input']!r}"
+        )  # errors end up in logs
+        raise SettingsError(f"{name}: {said}{got}.") from None
 
 
 def _fields_of(environment: Mapping[str, str]) -> dict[str, str]:

@@ -17,6 +17,9 @@ IN_FLIGHT_CHUNKS = 3
 GRANTED = 8
 """Positions the decoder holds, so that it never waits for the gateway either."""
 
+MOST_POSITIONS = 256
+"""A position is told to the decoder as one byte."""
+
 
 @dataclass(frozen=True)
 class WaitingFrame:
@@ -30,8 +33,10 @@ class WaitingFrame:
 
 
 def ring_capacity(backlog_ms: int) -> int:
-    """Positions that a stream with `backlog_ms` of waiting video needs; at most 255, a position is one byte."""
-    return min(255, backlog_ms // STEP_MS + CHUNK_FRAMES * IN_FLIGHT_CHUNKS + GRANTED)
+    """Positions that a stream with `backlog_ms` of waiting video needs."""
+    capacity = backlog_ms // STEP_MS + CHUNK_FRAMES * IN_FLIGHT_CHUNKS + GRANTED
+    assert capacity <= MOST_POSITIONS, f"{backlog_ms} ms of video need {capacity} positions: settings allow too much"
+    return capacity
 
 
 class FrameBuffer:
@@ -70,9 +75,6 @@ class FrameBuffer:
         """What waits at the end of a stream or at `finalize`: fewer than a chunk, perhaps nothing."""
         assert len(self._waiting) < CHUNK_FRAMES, f"{len(self._waiting)} frames wait: take the whole chunks first"
         return self._take(len(self._waiting))
-
-    def clear(self) -> None:
-        self._waiting.clear()
 
     def _take(self, count: int) -> list[WaitingFrame]:
         return [self._waiting.popleft() for _ in range(count)]
