@@ -99,8 +99,9 @@ async def test_a_live_stream_needs_a_websocket(http: httpx.AsyncClient) -> None:
 
 
 async def test_a_foreign_page_may_not_post(http: httpx.AsyncClient) -> None:
-    http.headers["Origin"] = "https://elsewhere.example"
-    check_problem(await upload(http, media.video()), 403, "origin_refused")
+    for origin in ("https://elsewhere.example", "http://["):
+        http.headers["Origin"] = origin
+        check_problem(await upload(http, media.video()), 403, "origin_refused")
 
 
 async def test_a_fault_of_ours_hides_its_cause(
