@@ -13,9 +13,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 
 from app.errors import failure
-from app.protocol import CaptionEvent, Event, Status
+from app.protocol import CaptionEvent, ErrorEvent, Event, SessionClosed, Status
 
 MOST_WAITING = 128
+LAST_WORDS = (ErrorEvent, SessionClosed)
+"""Said once each, as the connection ends: there is always room for them."""
 
 
 class Outbox:
@@ -32,7 +34,7 @@ class Outbox:
         """Never waits; sets `overflowed` when the client is too slow."""
         if len(self._waiting) >= MOST_WAITING:
             self._thin_out()
-        if len(self._waiting) >= MOST_WAITING:
+        if len(self._waiting) >= MOST_WAITING and not isinstance(event, LAST_WORDS):
             self.overflowed.set()
             return
         self._waiting.append(event)
