@@ -202,6 +202,13 @@ FAILURES: dict[str, Failure] = {
         "The server holds {limit} connections, its limit; try again in a moment.",
         True,
     ),
+    "too_slow": Failure(
+        1013,
+        503,
+        "Too slow",
+        "The video was not translated within {limit_s:g} s; cut it into parts, or try again when the server has less to do.",
+        True,
+    ),
     "not_ready": Failure(
         1013,
         503,

@@ -45,7 +45,7 @@ async def transcribe(
         async with asyncio.timeout(services.settings.upload_timeout_s):
             await session.run()
     except TimeoutError:
-        raise failure("too_long", limit_s=services.settings.max_upload_s) from None
+        raise failure("too_slow", retry_after_ms=30_000, limit_s=services.settings.upload_timeout_s) from None
     finally:
         active.dec()
         await session.aclose()

@@ -34,7 +34,6 @@ DESCRIPTIONS = {
     400: "The request cannot be read.",
     401: "An API key or client token is needed.",
     403: "This web origin may not use the server.",
-    408: "The request took too long.",
     413: "The video is too large or too long.",
     415: "The file is no video that can be decoded.",
     426: "This path is a WebSocket.",

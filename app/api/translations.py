@@ -40,7 +40,7 @@ ANSWERS: dict[str, Any] = {
     response_class=Response,
     responses={
         200: {"description": "The captions.", "content": ANSWERS},
-        **problem_responses(400, 401, 408, 413, 415, 422, 429, 500, 503),
+        **problem_responses(400, 401, 413, 415, 422, 429, 500, 503),
     },
     openapi_extra=_request_schema(),
 )

@@ -122,6 +122,13 @@ async def test_too_long(server: RunningServer, http: httpx.AsyncClient) -> None:
         check_problem(await upload(http, WEBM), 413, "too_long")
 
 
+async def test_a_server_too_slow_for_the_video_says_so(server: RunningServer, http: httpx.AsyncClient) -> None:
+    with server.settings(upload_timeout_s=0.01):
+        problem = check_problem(await upload(http, WEBM), 503, "too_slow")
+    assert problem["retryable"] and "0.01 s" in problem["detail"]
+    await until_free(server)
+
+
 async def test_no_free_slot_and_quota(server: RunningServer, http: httpx.AsyncClient) -> None:
     async with server.live() as first, server.live() as second:
         await first.start("webm")
