@@ -201,7 +201,7 @@ def _container_pictures(container: InputContainer, max_pixels: int) -> Iterator[
 
 
 def _demuxed(container: InputContainer, stream: Any) -> Iterator[Any]:
-    """The stream's packets; a container damaged half-way ends there."""
+    """The stream's packets; `truncated` where the container is damaged half-way."""
     try:
         yield from container.demux(stream)
     except av.EOFError:

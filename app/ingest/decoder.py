@@ -12,7 +12,9 @@ import multiprocessing
 import signal
 import socket
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from app.errors import FAILURES, ServiceError, failure
@@ -47,18 +49,33 @@ class Idle:
     consumed: int
 
 
+def _started() -> tuple[SpawnProcess, socket.socket, socket.socket]:
+    """A decoder's process, and our ends of the sockets for control and media."""
+    with ExitStack() as ours, ExitStack() as theirs:
+
+        def pair() -> tuple[socket.socket, socket.socket]:
+            own, other = socket.socketpair()
+            return ours.enter_context(own), theirs.enter_context(other)
+
+        (control, child_control), (media, child_media) = pair(), pair()
+        process = multiprocessing.get_context("spawn").Process(
+            target=child.main, args=(child_control, child_media), name="signbind-decoder", daemon=True
+        )
+        process.start()
+        ours.pop_all()
+    return process, control, media
+
+
 class Decoder:
     """One decoder process. It decodes one stream; `aclose` must be awaited in any case."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises `not_ready` where the machine has no room for another process."""
         self._settings = settings
-        self._control, child_control = socket.socketpair()
-        self._media, child_media = socket.socketpair()
-        with child_control, child_media:
-            self.process = multiprocessing.get_context("spawn").Process(
-                target=child.main, args=(child_control, child_media), name="signbind-decoder", daemon=True
-            )
-            self.process.start()
+        try:
+            self.process, self._control, self._media = _started()
+        except OSError as error:
+            raise failure("not_ready", reason=f"no decoder can be started ({error.strerror})") from error
         self._control.setblocking(False)
         self._reader: asyncio.StreamReader | None = None
         self._control_writer: asyncio.StreamWriter | None = None
@@ -233,8 +250,8 @@ class Decoder:
         else:
             log.error("decoder process %s does not end after a kill", self.process.pid)
 
-    async def _wait_for_exit(self, timeout_s: float) -> bool:
-        """Waits for the process's end without blocking the loop; False when it lives on."""
+    async def _wait_for_exit(self, timeout_s: float) -> None:
+        """Waits for the process's end, so long at most, without blocking the loop."""
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         sentinel = self.process.sentinel
         loop.add_reader(sentinel, ended.set)
@@ -242,8 +259,7 @@ class Decoder:
             async with asyncio.timeout(timeout_s):
                 await ended.wait()
         except TimeoutError:
-            return not self.process.is_alive()
+            return
         finally:
             loop.remove_reader(sentinel)
         self.process.join(timeout_s)  # its pipes are closed: gone within the moment
-        return True
