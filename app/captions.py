@@ -134,7 +134,8 @@ class CaptionBook:
             return []
         segment.rev += 1
         heard = segment.measured.heard(now_s, written.llm_ms)
-        return [self._event(written.segment_id, segment.rev, written.caption, written.hypothesis, "draft", heard)]
+        event = self._event(written.segment_id, segment.rev, written.caption, written.hypothesis, "draft", heard)
+        return [event.model_copy(update={"stable_prefix_len": 0})]  # more tokens, and the model may say it otherwise
 
     def waiting(self) -> list[int]:
         """Ended segments without a final caption."""

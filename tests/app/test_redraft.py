@@ -33,11 +33,12 @@ def book() -> CaptionBook:
 
 
 def test_a_sentence_of_the_same_words_is_the_drafts_next_revision(book: CaptionBook) -> None:
-    moved = hypothesis(replace(ME, end_ms=440))
+    moved = replace(hypothesis(replace(ME, end_ms=440)), stable=1)
     [event] = book.redraft(RefinedDraft(1, 0, moved, caption("I am here."), 30.0), 2.0)
     assert isinstance(event, CaptionEvent)
     assert (event.rev, event.stage, event.is_final, event.text) == (2, "draft", False, "I am here.")
     assert event.latency_ms.llm == 30.0
+    assert event.stable_prefix_len == 0, "what is signed next may change the whole sentence"
     again = Update("hypothesis", 0, 720, moved, True)
     assert book.told(again, caption("I"), MEASURED, 2.0) == [], "the tokens say nothing new"
 
