@@ -66,9 +66,6 @@ class Metrics:
         )
         self.received = self._counter("signbind_media_received_bytes_total", "Media bytes received.")
         self.abstentions = self._counter("signbind_abstentions_total", "Final captions withheld for low confidence.")
-        self.late_refinements = self._counter(
-            "signbind_refinements_late_total", "Drafts final because refining was late."
-        )
         self.captions = Counter(
             "signbind_captions_total", "Captions sent.", ["stage", "is_final"], registry=self.registry
         )

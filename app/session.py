@@ -253,7 +253,7 @@ class Session:
                 self._timers[segment_id] = asyncio.get_running_loop().call_later(
                     self._deadline_s,
                     self._engine.messages.put_nowait,
-                    Refined(self._engine.number, segment_id, None, -1.0),
+                    Refined(self._engine.number, segment_id, None, 0.0),
                 )
 
     @property
@@ -263,15 +263,13 @@ class Session:
 
     def _finish(self, message: Refined) -> None:
         owed = self._book.owed(message.segment_id)
-        caption = self._book.finish(message.segment_id, message.caption, max(0.0, message.llm_ms), time.monotonic())
+        caption = self._book.finish(message.segment_id, message.caption, message.llm_ms, time.monotonic())
         timer = self._timers.pop(message.segment_id, None)
         if timer is not None:
             timer.cancel()
         if caption is None or owed is None:
             return
         self._engine.note_sentence(message.caption.text if message.caption else owed[1])
-        if message.llm_ms < 0:
-            self._metrics.late_refinements.inc()
         self.captions += 1
         self.words += len(caption.words)
         self._say(caption)
