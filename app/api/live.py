@@ -99,7 +99,7 @@ class LiveConnection:
         with self._access.connected(self._services.metrics.connections.set):
             try:
                 caller, refusal = self._admitted()
-                await self._websocket.accept(subprotocol=caller.subprotocol if caller else self._first_subprotocol())
+                await self._websocket.accept(subprotocol=caller.subprotocol)
                 sender = asyncio.create_task(self._outbox.run())
                 await self._end(refusal or await self._served(caller))
             except WebSocketDisconnect:
