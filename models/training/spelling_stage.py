@@ -33,6 +33,13 @@ from models.vocabulary import LETTERS, ROUTES
 
 TAKES = 6
 MOST_AROUND = 800
+ALIKE = 4  # letters of one source that look most like another
+TAKEN_FOR_ANOTHER = (
+    0.35  # of held letters: for moments they look like another letter, as every signer's do to some eyes
+)
+SHORTEST_TAKEN = 4  # steps of a letter that is held long enough for that
+MOST_TAKEN = {"still": 0.4, "moving": 0.8}  # of the letter's steps; what is drawn in the air shows all its sides
+APART = 0.12  # most deviation of the places where letters of one word are shown, in face sides
 MOVING = "JZ"  # letters that are drawn in the air; their photographs are stills
 NEAR = 12
 """Photographs of one letter follow the order of their taking, so neighbours within this distance are one person's."""
@@ -46,6 +53,16 @@ class Bank:
     """Embeddings of one source: for every letter (photographs in order, takes, HAND)."""
 
     letters: dict[str, FloatArray]
+
+    def alike(self) -> dict[str, list[str]]:
+        """Every letter's `ALIKE` nearest ones, by the means of their embeddings."""
+        names = list(self.letters)
+        means = np.stack([self.letters[name].mean((0, 1)) for name in names])
+        apart = np.linalg.norm(means[:, None] - means[None], axis=-1)
+        return {
+            name: [names[other] for other in np.argsort(row)[1 : ALIKE + 1]]
+            for name, row in zip(names, apart, strict=True)
+        }
 
 
 @torch.inference_mode()
@@ -85,6 +102,7 @@ class Speller:
         self.around = [clip for clip in around if (clip.routes == SPELLING).sum() >= 8]
         if not self.around:
             raise ValueError("expected drawn clips with fingerspelling, got none: run `signbind train features` first")
+        self.alike = bank.alike()
 
     def spell(self, word: str) -> FeatureClip | None:
         """One clip, or None when the source has not all letters of the word."""
@@ -96,18 +114,19 @@ class Speller:
         hand: list[FloatArray] = []
         symbols: list[str] = []
         moves: list[FloatArray] = []
-        anchor = rng.random()
+        anchor, apart = rng.random(), rng.uniform(0, APART)
         for letter in word:
             held = max(2, round(float(pace * np.exp(rng.normal(0, 0.25)))))
             if letter in MOVING:
                 held = max(held, int(rng.integers(7, 22)))
             shown = self._held(letter, held, anchor)
-            moves.append(self._move(letter, held))
+            moved = self._move(letter, held) + rng.normal(0, apart, 2).astype(np.float32)
             if hand and change:
                 steps = np.linspace(0, 1, int(change) + 2, dtype=np.float32)[1:-1, None]
                 hand.extend((1 - steps) * hand[-1] + steps * shown[0])
                 symbols.extend("?" * int(change))
-                moves.insert(-1, np.zeros((int(change), 2), np.float32))
+                moves.append((1 - steps) * moves[-1][-1] + steps * moved[0])
+            moves.append(moved)
             hand.extend(shown)
             symbols.extend(["#" + letter] * held)
         return self._clip(np.stack(hand), symbols, word, rest, np.concatenate(moves))
@@ -126,7 +145,20 @@ class Speller:
         if letter == "J" and "I" in self.bank.letters and self.rng.random() < 0.7:
             turn = int(self.rng.integers(1, steps))
             return np.concatenate([self._held("I", turn, anchor), self._held_still("J", steps - turn, anchor)])
-        return self._held_still(letter, steps, anchor)
+        held = self._held_still(letter, steps, anchor)
+        if steps >= SHORTEST_TAKEN and self.rng.random() < TAKEN_FOR_ANOTHER:
+            self._take_for_another(letter, held, anchor)
+        return held
+
+    def _take_for_another(self, letter: str, held: FloatArray, anchor: float) -> None:
+        """Some steps of the letter show letters that look like it instead: it is one letter all the same."""
+        left = round(MOST_TAKEN["moving" if letter in MOVING else "still"] * len(held))
+        while left > 0:
+            steps = int(self.rng.integers(1, left + 1))
+            start = int(self.rng.integers(0, len(held) - steps + 1))
+            other = self.alike[letter][int(self.rng.integers(len(self.alike[letter])))]
+            held[start : start + steps] = self._held_still(other, steps, anchor)
+            left -= steps
 
     def _held_still(self, letter: str, steps: int, anchor: float) -> FloatArray:
         photographs = self.bank.letters[letter]

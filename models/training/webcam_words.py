@@ -1,7 +1,8 @@
 """Words of single letters recorded at a webcam: frames of each letter in a row, for `evaluate fingerspelling`.
 
-The signer of `webcam_letters` is never trained on for letters, so the words are of an unseen signer. J and Z move and
-are taken as whole stretches; other letters as consecutive frames from the middle of their recording.
+The signer of `webcam_letters` is never trained on for letters, so the words are of an unseen signer. J and Z are drawn in the
+air: a whole one is taken, every second frame, since the signer takes one and a third seconds over each; other letters are
+consecutive frames from the middle of their recording.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ WORDS = tuple(
     """MARIA JAZZ QUICK BROWN FOX LAZY DOG VIXEN WALTZ NYMPH BERLIN TOKYO HAZEL JOSEPH VICTOR WENDY OXFORD KYLE BUDGET
     PIXEL GRAVITY SPHINX ZEBRA MOUNT CLARK FRIDAY""".split()
 )
+
+DRAWN = {"J": ((33, 64), (85, 116), (138, 168)), "Z": ((14, 51), (62, 97), (109, 145))}
+"""First and last frame of whole letters in the recordings of what is drawn in the air, by the hand's path."""
+DRAWN_EVERY = 2
 
 
 def write(
@@ -38,7 +43,9 @@ def write(
 def _stretch(
     recorded: list[NDArray[np.uint8]], letter: str, count: int, rng: np.random.Generator
 ) -> list[NDArray[np.uint8]]:
-    count = 18 if letter in "JZ" else count
+    if letter in DRAWN:
+        first, last = DRAWN[letter][int(rng.integers(len(DRAWN[letter])))]
+        return recorded[first : last + 1 : DRAWN_EVERY]
     start = int(rng.integers(len(recorded) // 4, max(len(recorded) // 4 + 1, 3 * len(recorded) // 4 - count)))
     return recorded[start : start + count]
 
