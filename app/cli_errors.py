@@ -52,7 +52,7 @@ def sentence(error: BaseException) -> str:
         return one_line(missing_module_sentence(error))
     if isinstance(error, OSError) and error.strerror and error.filename:
         return one_line(f"{error.filename}: {error.strerror}; check the path and its permissions.")
-    if isinstance(error, (CliError, ValueError, OSError)) and str(error):
+    if isinstance(error, (CliError, ValueError, OSError, MemoryError)) and str(error):
         return one_line(str(error))
     reason = one_line(str(error)) or "no reason given"
     return f"{type(error).__name__}: {reason} (a fault of ours: set SIGNBIND_TRACEBACK=1 to see where, and report it)."
@@ -67,8 +67,6 @@ def usage_sentence(error: typer.TyperException) -> str:
 
 EXTRA_OF_MODULE = {
     "bitsandbytes": "gpu",
-    "ray": "ray",
-    "psycopg": "postgres",
     "sacrebleu": "train",
     "jiwer": "train",
     "jinja2": "train",

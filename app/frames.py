@@ -49,7 +49,7 @@ class FrameRing:
         except OSError as error:
             os.close(descriptor)
             raise MemoryError(
-                f"no {capacity * FRAME_BYTES >> 20} MiB of shared memory for a stream's frames"
+                f"There are no {capacity * FRAME_BYTES >> 20} MiB of memory for a stream's frames: set fewer SIGNBIND_SLOTS."
             ) from error
 
     def close(self) -> None:
