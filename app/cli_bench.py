@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,11 +30,6 @@ Device = Annotated[
     str | None, typer.Option(callback=known_device, help="cpu or cuda; SIGNBIND_DEVICE, or cpu, if not given.")
 ]
 Seconds = Annotated[float, typer.Option(min=1, max=3600, help="How long each way is measured.")]
-
-
-@bench.callback()
-def _group() -> None:
-    """Measure speed and lag on this machine."""
 
 
 @bench.command()
@@ -168,13 +162,23 @@ def limit(
 @bench.command()
 def window(seconds: Seconds = 10, checkpoint: Weights = None, device: Device = None, as_json: Json = False) -> None:
     """Each frame encoded once, against windows that overlap and against the whole growing segment."""
-    show_measured("window", {"seconds": seconds, "checkpoint": checkpoint, "device": device or "cpu"}, as_json)
+    from app.settings import load_settings
+
+    options = {"seconds": seconds, "checkpoint": checkpoint, "device": device or load_settings().device}
+    show_measured("window", options, as_json)
 
 
 @bench.command()
-def backends(seconds: Seconds = 10, checkpoint: Weights = None, as_json: Json = False) -> None:
+def backends(
+    seconds: Seconds = 10, checkpoint: Weights = None,
+    letters: Annotated[
+        Path | None, typer.Option(help="A folder LETTER/*.jpg of an unseen signer, to name by every way.",
+                                  exists=True, file_okay=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
     """The networks on this processor: eager, bf16, int8, ONNX Runtime, OpenVINO; speed, and how equal the outputs are."""
-    show_measured("backends", {"seconds": seconds, "checkpoint": checkpoint}, as_json)
+    show_measured("backends", {"seconds": seconds, "checkpoint": checkpoint, "letters": letters}, as_json)
 
 
 @bench.command()
@@ -191,14 +195,10 @@ def paper(
 
 
 def show_measured(what: str, options: Mapping[str, Any], as_json: bool) -> None:
-    """The figures of `models.evaluation.WHAT.measure`, given those of the options that it takes."""
+    """The figures of `models.evaluation.WHAT.measure`."""
     from app.cli_recipes import imported, show
 
-    measure = imported(f"models.evaluation.{what}", "measure")
-    taken = inspect.signature(measure).parameters
-    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())
-    figures = measure(**{name: value for name, value in options.items() if takes_all or name in taken})
-    show(what, figures, as_json)
+    show(what, imported(f"models.evaluation.{what}", "measure")(**options), as_json)
 
 
 def refuse_no_file(file: Path) -> None:

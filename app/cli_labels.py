@@ -30,11 +30,6 @@ class Measure(enum.StrEnum):
     edit = "edit"
 
 
-@labels.callback()
-def _group() -> None:
-    """Make pseudo-labels of English sentences, have a person audit them, keep what two labellers agree on."""
-
-
 @labels.command()
 def make(
     data: Annotated[

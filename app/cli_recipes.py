@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import importlib
-import inspect
 import json
 import math
 from collections.abc import Mapping
@@ -75,8 +74,8 @@ def evaluate(
     path: Annotated[
         Path | None,
         typer.Argument(
-            help="The data to measure on; `names`, `noise`, `report` and `synthetic` draw their own, `silence` too, and takes "
-            "a folder of .mp4 without signing beside it; `locate` without one draws signers."
+            help="The data to measure on; `names`, `noise`, `report` and `synthetic` draw their own and take none; so does "
+            "`silence`, beside a folder of .mp4 without signing if there is one; `locate` without one draws signers."
         ),
     ] = None,
     checkpoint: Annotated[
@@ -113,10 +112,12 @@ def check_evaluation(what: What, path: Path | None, checkpoint: Path, options: M
         if name not in evaluation.options:
             owner = next(other.value for other, its in EVALUATIONS.items() if name in its.options)
             raise CliError(f"--{name} is an option of `evaluate {owner}`; leave it out for {what.value}.")
+    if path is not None and evaluation.reads is None:
+        raise CliError(f"{what.value} draws its own data; leave out {path}.")
     if evaluation.reads and not evaluation.draws and path is None:
         raise CliError(f"{what.value} is measured on {evaluation.reads}; name it: signbind evaluate {what.value} PATH.")
     if path is not None and not path.exists():
-        raise CliError(f"{path} does not exist; expected {evaluation.reads or 'nothing to read here'}.")
+        raise CliError(f"{path} does not exist; expected {evaluation.reads}.")
     if not checkpoint.is_dir():
         raise CliError(f"{checkpoint} is no folder of weights; name one with --checkpoint.")
 
@@ -142,9 +143,8 @@ def synth(
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        extra = {"progress": progress} if "progress" in inspect.signature(write).parameters else {}
         try:
-            write(text, output, seed=seed, **extra)
+            write(text, output, seed=seed, progress=progress)
         except OSError as error:
             raise CliError(f"{output} cannot be written ({error.strerror}); write elsewhere with -o.") from error
     typer.echo(str(output))

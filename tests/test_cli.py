@@ -54,6 +54,8 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         (["synth", "hello", "-o", "hello.gif"], ".mp4"),
         (["evaluate", "letters"], "SOURCE/LETTER"),
         (["evaluate", "letters", "nowhere"], "nowhere"),
+        (["evaluate", "synthetic", "."], "draws its own data"),
+        (["bench", "backends", "--letters", "nowhere"], "nowhere"),
         (["evaluate", "lips", ".", "--seed", "3"], "--seed"),
         (["evaluate", "lips", ".", "--records", "held.jsonl"], "evaluate report"),
         (["evaluate", "report", "--out", "/nowhere/report.html"], "--out"),
