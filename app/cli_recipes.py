@@ -51,7 +51,7 @@ class Evaluation:
 
 EVALUATIONS: dict[What, Evaluation] = {
     What.report: Evaluation(None, frozenset({"seed", "sentences", "out", "records"})),
-    What.synthetic: Evaluation(None, frozenset({"seed", "sentences"})),
+    What.synthetic: Evaluation(None, frozenset({"seed", "sentences", "record"})),
     What.letters: Evaluation("a folder SOURCE/LETTER/*.jpg"),
     What.fingerspelling: Evaluation("a folder of WORD.mp4"),
     What.lips: Evaluation("a folder of .mp4 with .align beside them"),
@@ -94,11 +94,17 @@ def evaluate(
             help="names, report: a file of what was measured; what it holds is not measured again.", dir_okay=False
         ),
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="synthetic: a file that gets a line a caption, for `train confidence`.", dir_okay=False),
+    ] = None,
     adapter: Annotated[str | None, typer.Option(help="gloss2text: the LoRA adapter of the language model.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON last.")] = False,
 ) -> None:
     """Measure the weights on data that they were not trained on."""
-    asked = {"seed": seed, "sentences": sentences, "out": out, "records": records, "adapter": adapter}
+    asked = {
+        "seed": seed, "sentences": sentences, "out": out, "records": records, "record": record, "adapter": adapter,
+    }  # fmt: skip
     options = {name: value for name, value in asked.items() if value is not None}
     checkpoint = checkpoint or Path(BUNDLED_CHECKPOINT)
     check_evaluation(what, path, checkpoint, options)

@@ -58,6 +58,7 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         (["bench", "backends", "--letters", "nowhere"], "nowhere"),
         (["evaluate", "lips", ".", "--seed", "3"], "--seed"),
         (["evaluate", "lips", ".", "--records", "held.jsonl"], "evaluate report"),
+        (["evaluate", "lips", ".", "--record", "captions.jsonl"], "evaluate synthetic"),
         (["evaluate", "report", "--out", "/nowhere/report.html"], "--out"),
         (["evaluate", "report", "--records", __file__], "--records"),
         (["train", "sign", "--data", "nowhere"], "nowhere"),
