@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +14,20 @@ from app.errors import failure
 from app.protocol import CaptionEvent, Event, Options, parse_options
 from app.services import Services
 from app.session import Origin
-from app.settings import Settings, load_settings
+from app.settings import load_settings
 from app.transcript import Transcript
 
-OnCaption = Callable[[CaptionEvent], None]
 
-
-async def transcribe(
-    services: Services, file: int, options: Options, on_caption: OnCaption | None = None, interim: bool = False
-) -> Transcript:
-    """All captions of the video behind the descriptor `file`; `on_caption` hears each as it comes.
+async def transcribe(services: Services, file: int, options: Options, interim: bool = False) -> Transcript:
+    """All captions of the video behind the descriptor `file`; `interim` has drafts made as for a live stream.
 
     Raises `ServiceError` for what is no video, cut short, too large or too long, and where there is no slot.
     """
     finals: list[CaptionEvent] = []
 
     def hear(event: Event) -> None:
-        if isinstance(event, CaptionEvent):
-            if event.is_final:
-                finals.append(event)
-            if on_caption is not None:
-                on_caption(event)
+        if isinstance(event, CaptionEvent) and event.is_final:
+            finals.append(event)
 
     choices = choices_of(options, services, interim)
     session = await open_session(services, Origin("file", file=file), options, choices, hear)
@@ -54,21 +46,15 @@ async def transcribe(
     return Transcript(tuple(finals), session.duration_ms, model, options.language_out)
 
 
-def translate_file(
-    path: Path,
-    options: dict[str, Any] | None = None,
-    settings: Settings | None = None,
-    on_caption: OnCaption | None = None,
-    interim: bool = False,
-) -> Transcript:
+def translate_file(path: Path, options: dict[str, Any]) -> Transcript:
     """The captions of one file, without a server; `options` as in session.start (endpoint_ms, vocabulary, ...)."""
-    chosen = parse_options(Options, options or {}, owner="translate")
-    settings = settings or load_settings(slots=1, workers=1)
+    chosen = parse_options(Options, options, owner="translate")
+    settings = load_settings(slots=1, workers=1)
 
     async def work() -> Transcript:
         async with Services.create(settings) as services:
             await services.pool.until_ready(settings.worker_start_timeout_s, gives_up=True)
             with path.open("rb") as file:
-                return await transcribe(services, file.fileno(), chosen, on_caption, interim)
+                return await transcribe(services, file.fileno(), chosen)
 
     return asyncio.run(work())
