@@ -183,14 +183,13 @@ def verify(
     if not letters:
         return Verified("", 0.0, False)
     scores = _scores(letters, posteriors, vocabulary, names)
-    total = math.log(sum(math.exp(score) for score, _, _ in scores.values()))
     best = max(scores, key=lambda word: scores[word][0])
-    score, text, wins = scores[best]
-    share = math.exp(score - total)
-    if best != letters and len(letters) > 1 and share >= wins:
-        return Verified(text, share, True, True)
+    highest, text, wins = scores[best]
+    total = sum(math.exp(score - highest) for score, _, _ in scores.values())  # of the best one: none may vanish
+    if best != letters and len(letters) > 1 and 1 / total >= wins:
+        return Verified(text, 1 / total, True, True)
     score, text, _ = scores[letters]
-    return _as_seen(letters, text, posteriors, math.exp(score - total))
+    return _as_seen(letters, text, posteriors, math.exp(score - highest) / total)
 
 
 def _scores(

@@ -149,3 +149,9 @@ def test_the_vocabulary_may_hold_a_single_letter() -> None:
 
 def test_the_last_word_of_a_running_segment_may_still_grow() -> None:
     assert texts(doubted(spelled("M", "N"), running=True)) == [UNCLEAR, "N"]
+
+
+def test_letters_of_a_hand_that_spells_on_and_on_stand_as_they_were_seen() -> None:
+    letters = "AB" * 250  # so improbable that its probability is 0 to a float
+    seen = verify(letters, (0.03,) * len(letters))
+    assert seen.text == letters and not seen.listed
