@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import av
@@ -12,36 +12,45 @@ from numpy.typing import NDArray
 from models.canvas import letterbox
 from models.clock import FRAME_RATE_HZ
 
+Picture = NDArray[np.uint8]
+SLACK_S = 1e-3  # a frame this little before its tick still stands at it
 
-def frames(path: Path) -> Iterator[NDArray[np.uint8]]:
+
+def frames(path: Path) -> Iterator[Picture]:
     """Every frame as uint8 RGB, as it is in the file; raises ValueError when the file holds no video."""
+    for _, frame in _timed(path):
+        yield frame
+
+
+def canvas_frames(path: Path) -> Iterator[Picture]:
+    """`frames` letterboxed to the canvas, on the clock."""
+    for frame in on_clock(_timed(path)):
+        yield letterbox(frame)[0]
+
+
+def on_clock(timed: Iterable[tuple[float, Picture]]) -> Iterator[Picture]:
+    """Frames with times from 0 in seconds -> one a step: at every tick stands the nearest frame before it."""
+    tick, last = 0, None
+    for time_s, frame in timed:
+        while last is not None and tick / FRAME_RATE_HZ < time_s - SLACK_S:
+            yield last
+            tick += 1
+        last = frame
+    if last is not None:
+        yield last
+
+
+def _timed(path: Path) -> Iterator[tuple[float, Picture]]:
+    """Seconds since the stream's start, and the frame."""
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise ValueError(f"expected a video in {path}, but it has no video stream: give another file")
-            for frame in container.decode(video=0):
-                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+            stream = container.streams.video[0]
+            begun_s = float((stream.start_time or 0) * (stream.time_base or 0))
+            for frame in container.decode(stream):
+                yield float(frame.time or 0.0) - begun_s, np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     except av.FFmpegError as error:
         raise ValueError(
             f"expected a video in {path}, but it cannot be decoded ({error}): give another file"
         ) from error
-
-
-def canvas_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
-    """Frames letterboxed to the canvas and resampled to the clock: the nearest earlier frame stands at every tick."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        tick, last = 0, None
-        for frame in container.decode(stream):
-            time_s = float(frame.time or 0.0) - float((stream.start_time or 0) * (stream.time_base or 0))
-            while last is not None and tick / FRAME_RATE_HZ < time_s - 1e-3:
-                yield last
-                tick += 1
-            last = _on_canvas(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
-        if last is not None:
-            yield last
-
-
-def _on_canvas(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    placed = letterbox(frame)
-    return placed[0] if isinstance(placed, tuple) else placed

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from models.canvas import letterbox
-from models.clock import FRAME_RATE_HZ
 from models.training.corpora.sample import CorpusError, Sample
+from models.video import SLACK_S, Picture, on_clock
 
-Picture = NDArray[np.uint8]
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png")
-SLACK_S = 1e-3  # a frame this little before its tick still stands at it
 
 
 def clip_frames(sample: Sample, most: int | None = None) -> list[Picture]:
@@ -30,18 +27,6 @@ def clip_frames(sample: Sample, most: int | None = None) -> list[Picture]:
     if not frames:
         raise CorpusError(f"{sample.name}: no frame of {sample.clip} lies in its times; mend them or leave it out")
     return frames
-
-
-def on_clock(timed: Iterable[tuple[float, Picture]]) -> Iterator[Picture]:
-    """Frames with times from 0 in seconds -> one a step: at every tick stands the nearest frame before it."""
-    tick, last = 0, None
-    for time_s, frame in timed:
-        while last is not None and tick / FRAME_RATE_HZ < time_s - SLACK_S:
-            yield last
-            tick += 1
-        last = frame
-    if last is not None:
-        yield last
 
 
 def _video(sample: Sample) -> Iterator[tuple[float, Picture]]:
