@@ -53,11 +53,14 @@ class How2Sign:
                     sample = self._sample(row, split, videos)
                 except (TypeError, ValueError, AttributeError) as error:  # a short row, a time that is no number
                     raise CorpusError(f"line {number} of {path} is not whole ({error}): fetch the list anew") from error
-                if float(row["END_REALIGNED"]) > float(row["START_REALIGNED"]):
+                if sample is not None:
                     yield sample
 
-    def _sample(self, row: Mapping[str, str], split: Split, videos: list[Path]) -> Sample:
+    def _sample(self, row: Mapping[str, str], split: Split, videos: list[Path]) -> Sample | None:
+        """None for a sentence that takes no time."""
         start, end = float(row["START_REALIGNED"]), float(row["END_REALIGNED"])
+        if end <= start:
+            return None
         name, video = row["SENTENCE_NAME"], row["VIDEO_NAME"]
         clip = video_of(videos, name)
         cut: tuple[float, float | None] = (0.0, None)

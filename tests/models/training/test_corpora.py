@@ -12,12 +12,13 @@ from models.training.corpora.bobsl import Bobsl
 from models.training.corpora.captions import cues
 from models.training.corpora.catalogue import CORPORA, opened
 from models.training.corpora.chicago import ChicagoFSWild
-from models.training.corpora.clip_frames import clip_frames, on_clock
+from models.training.corpora.clip_frames import clip_frames
 from models.training.corpora.how2sign import How2Sign
 from models.training.corpora.ncslgr import Ncslgr
 from models.training.corpora.phoenix14t import Phoenix14T
 from models.training.corpora.sample import CorpusError, Sample, resplit, split_by
 from models.training.corpora.youtube_asl import YoutubeAsl
+from models.video import on_clock
 from tests.models.training import corpus_files as files
 
 
@@ -50,6 +51,18 @@ def test_how2sign_cuts_whole_videos_and_counts_what_is_absent(tmp_path: Path) ->
     frames = clip_frames(sample)
     assert (sample.start_s, sample.end_s, len(frames)) == (1.0, 1.96, 24)
     assert abs(int(frames[0][240, 320, 0]) - 25 * 5) <= 3  # the frame at one second
+
+
+def test_how2sign_leaves_out_a_sentence_that_takes_no_time(tmp_path: Path) -> None:
+    files.how2sign(tmp_path, [("train", "Here.")])
+    (path,) = tmp_path.rglob("how2sign_realigned_train.csv")
+    head, row = path.read_text(encoding="utf-8").splitlines()
+    *cells, start, _, text = row.split("\t")
+    path.write_text("\n".join([head, row, "\t".join([*cells, start, start, text])]), encoding="utf-8")
+    for clip in tmp_path.rglob("*.mp4"):
+        clip.unlink()
+    files.write_video(tmp_path / "raw_videos" / "-abtrain-5-rgb_front.mp4", range(0, 250, 5))
+    assert [sample.text for sample in How2Sign(tmp_path).read().samples] == ["Here."]
 
 
 def test_how2sign_saved_with_commas(tmp_path: Path) -> None:
