@@ -19,11 +19,6 @@ FRAMEWISE = 0.5  # in fusion's loss
 TAU_FIRST, TAU_LAST = 1.0, 0.3
 
 
-def steps_needed(target: list[int]) -> int:
-    """Steps that CTC needs for a target: a blank must stand between repeats (Graves et al. 2006)."""
-    return len(target) + sum(a == b for a, b in zip(target, target[1:], strict=False))
-
-
 def ctc(log_probs: Tensor, lengths: Tensor, targets: list[list[int]]) -> Tensor:
     """Mean CTC loss a target symbol; log_probs (B, T, V). Rows whose target does not fit their steps count nothing."""
     device = log_probs.device

@@ -43,8 +43,8 @@ class Label:
         return asdict(self)
 
 
-def ctc_steps(target: Sequence[str]) -> int:
-    """Fewest steps that CTC needs for a target: its length and a blank between equal neighbours."""
+def ctc_steps(target: Sequence[str] | Sequence[int]) -> int:
+    """Fewest steps that CTC needs for a target: its length and a blank between equal neighbours (Graves et al. 2006)."""
     return len(target) + sum(first == second for first, second in zip(target, target[1:], strict=False))
 
 

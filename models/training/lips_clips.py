@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from models.canvas import Placement, placement
 from models.clock import FRAME_RATE_HZ
 from models.locate import BoxSmoother
-from models.training.expert_loss import steps_needed
 from models.training.grid import (
     GridClip,
     PhonemeSpan,
@@ -29,6 +28,7 @@ from models.training.grid import (
     read_words,
     teacher_tracks,
 )
+from models.training.labels import ctc_steps
 from models.vocabulary import PHONEMES, Vocabulary
 
 CROP_MARGIN = 1.2
@@ -64,7 +64,7 @@ class MouthClip:
     words: tuple[Word, ...] = ()
 
     def __post_init__(self) -> None:
-        needed = steps_needed([phoneme[0] for phoneme in self.phonemes])
+        needed = ctc_steps([phoneme[0] for phoneme in self.phonemes])
         if needed > len(self.pictures):
             raise ValueError(
                 f"clip {self.name}: its {len(self.phonemes)} phonemes need {needed} steps, but it has "

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.training.expert_loss import steps_needed
+from models.training.labels import ctc_steps
 from models.training.lips_clips import MouthClip
 
 WORDS = 6  # of every GRID sentence
@@ -121,7 +121,7 @@ def played(pieces: Pieces, rng: np.random.Generator, rates: tuple[float, float] 
     """Pieces in a row at a random, uneven pace; at least as many steps as the target needs."""
     ends = np.cumsum(pieces.length, axis=1)
     total = ends[:, -1]
-    needed = np.array([steps_needed(target) for target in pieces.targets])
+    needed = np.array([ctc_steps(target) for target in pieces.targets])
     lengths = np.maximum(np.round(total * rng.uniform(*rates, len(total))).astype(np.int64), needed.clip(min=8))
     step = np.arange(lengths.max())
     at = step * ((total - 1) / (lengths - 1))[:, None] + wander(len(total), len(step), rng, 0.4)

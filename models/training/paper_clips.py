@@ -26,7 +26,8 @@ from models.locate import Boxes, BoxSmoother, Locator
 from models.paper import CROPS
 from models.training.corpora.clip_frames import clip_frames
 from models.training.corpora.sample import CorpusError
-from models.training.expert_loss import padding_mask, steps_needed
+from models.training.expert_loss import padding_mask
+from models.training.labels import ctc_steps
 from models.training.paper_targets import Lesson
 
 Floats = NDArray[np.float32]
@@ -170,7 +171,7 @@ class Batches:
         for lesson, job in ahead(self.reader.read, lessons, self.readers):
             try:
                 clip = job.result()
-                if (needed := steps_needed(self.target(lesson))) > len(clip):
+                if (needed := ctc_steps(self.target(lesson))) > len(clip):
                     raise CorpusError(
                         f"{lesson.key} teaches {needed} steps' worth, but has {len(clip)}; it is left out"
                     )

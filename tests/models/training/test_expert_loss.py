@@ -4,13 +4,8 @@ import torch
 
 from models.error_rate import ErrorRate
 from models.evaluation.scores import bleu
-from models.training.expert_loss import ctc, framewise, greedy, padding_mask, steps_needed
+from models.training.expert_loss import ctc, framewise, greedy, padding_mask
 from models.training.feature_clips import IGNORED
-
-
-def test_repeats_need_a_blank_between() -> None:
-    assert steps_needed([1, 1, 2]) == 4
-    assert steps_needed([]) == 0
 
 
 def test_ctc_of_a_sure_path_is_small_and_of_an_impossible_one_nothing() -> None:

@@ -14,8 +14,8 @@ from models.checkpoint import load
 from models.experts import Expert
 from models.lips import MOUTH_SIZE, MouthEncoder, MouthEncoderConfig
 from models.training import grid, lips_stage
-from models.training.expert_loss import steps_needed
 from models.training.grid import GridClip, grid_clips
+from models.training.labels import ctc_steps
 from models.training.lips_clips import (
     COLOUR_TO_BOX,
     MARGIN,
@@ -86,7 +86,7 @@ def test_a_take_has_steps_enough_for_its_target() -> None:
     clip = MouthClip("dense", np.zeros((8, SIDE, SIDE), np.uint8), tuple((1, float(k), float(k) + 1) for k in range(4)))
     rng = np.random.default_rng(0)
     takes = played(Speeches([clip], [0]).draw(50, rng), rng, rates=(0.3, 0.3))
-    assert all(steps >= steps_needed(t) for steps, t in zip(takes.lengths.tolist(), takes.targets, strict=True))
+    assert all(steps >= ctc_steps(t) for steps, t in zip(takes.lengths.tolist(), takes.targets, strict=True))
 
 
 def test_a_long_speech_is_shown_in_stretches() -> None:
