@@ -102,13 +102,17 @@ class Running:
         self._process.join()
 
     def end(self) -> None:
-        """Waits; a stage that is late is stopped, and what it saved last counts."""
+        """Waits; a stage that is late is stopped, and what it saved last counts. ValueError for one that failed: what comes
+        after it would go on with older weights as if they were its own."""
         self._process.join(max(0.0, self._until_s + LATE_S - time.monotonic()))
         if self._process.is_alive():
             print(f"{self.stage.module} is late and stopped", flush=True)
             self.stop()
         elif self._process.exitcode:
-            print(f"{self.stage.module} failed with exit code {self._process.exitcode}", flush=True)
+            raise ValueError(
+                f"{self.stage.module} failed with exit code {self._process.exitcode}: mend what it says above, then run again, "
+                "what is done is kept"
+            )
 
 
 def _run(stage: Stage, data: Path, out: Path, options: dict[str, Any], begin: Event, minutes: Any) -> None:

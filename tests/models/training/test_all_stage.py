@@ -4,6 +4,7 @@ import json
 import time
 from pathlib import Path
 
+import pytest
 import torch
 
 from models.training.all_stage import STAGES, Plan, Running, Shares, Stage
@@ -27,6 +28,13 @@ def test_a_stage_trains_when_told_to_and_leaves_its_weights(tmp_path: Path) -> N
     running.begin(time.monotonic() + 40)
     running.end()
     assert (tmp_path / "confidence.json").is_file()
+
+
+def test_a_stage_that_fails_ends_the_run(tmp_path: Path) -> None:
+    running = Running(Stage("confidence_stage", reading_s=0), tmp_path / "absent.jsonl", tmp_path, {})
+    running.begin(time.monotonic() + 40)
+    with pytest.raises(ValueError, match="confidence_stage failed with exit code 1"):
+        running.end()
 
 
 def test_a_stage_that_was_never_begun_can_be_stopped(tmp_path: Path) -> None:
