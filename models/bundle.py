@@ -44,18 +44,23 @@ def translator(
     backend = backend or Backend("auto", device, torch.get_num_threads())
     sight = Sight(load(Locator, folder, "locate"), load(HandEncoder, folder, "hand_encoder"),
                   load(MouthEncoder, folder, "mouth_encoder"), slots, backend, folder)  # fmt: skip
-    experts = Experts.load(folder, device)
-    fusion = load(Fusion, folder, "fusion").to(device)
-    if fusion.config.sign_vocabulary != glosses.size:
-        raise CheckpointError(
-            f"{folder / GLOSSES} holds {glosses.size - 1} glosses, but fusion was trained with "
-            f"{fusion.config.sign_vocabulary - 1}: take both from the same training"
-        )
+    experts, fusion = Experts.load(folder, device), fusion_of(folder, glosses).to(device)
     temporal = Temporal(*experts, fusion, slots, backend, folder)
     refiner = language(folder, device, adapter, precision) if precision is not None else None
     confidence = folder / "confidence.json"
     calibrator = Calibrator.load(confidence) if confidence.is_file() else None
     return Translator(sight, temporal, joint(glosses), Speaker(refiner, calibrator))
+
+
+def fusion_of(folder: Path, glosses: Vocabulary) -> Fusion:
+    """The checkpoint's fusion; CheckpointError where it was not trained with these glosses."""
+    fusion = load(Fusion, folder, "fusion")
+    if fusion.config.sign_vocabulary != glosses.size:
+        raise CheckpointError(
+            f"{folder / GLOSSES} holds {glosses.size - 1} glosses, but fusion was trained with "
+            f"{fusion.config.sign_vocabulary - 1}: take both from the same training"
+        )
+    return fusion
 
 
 def language(folder: Path, device: str = "cpu", adapter: str | None = None, precision: Precision = "fp32") -> Refiner:

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import torch
 
-from models.bundle import language
-from models.checkpoint import CheckpointError, load
+from models.bundle import GLOSSES, fusion_of, language
 from models.decoded import reading_of
 from models.fusion import Fusion
 from models.hearing import Experts
@@ -42,14 +41,8 @@ class PaperTranslator:
     @staticmethod
     def load(folder: Path, device: torch.device) -> PaperTranslator:
         """Raises CheckpointError, or RefinerError, for the first part that is missing or does not fit."""
-        glosses = Vocabulary.read(folder / "glosses.txt")
-        fusion = load(Fusion, folder, "fusion").to(device)
-        if fusion.config.sign_vocabulary != glosses.size:
-            raise CheckpointError(
-                f"{folder / 'glosses.txt'} holds {glosses.size - 1} glosses, but fusion was trained with "
-                f"{fusion.config.sign_vocabulary - 1}: take both from the same training"
-            )
-        refiner = None
+        glosses = Vocabulary.read(folder / GLOSSES)
+        fusion, refiner = fusion_of(folder, glosses).to(device), None
         if (folder / "llm" / "config.json").is_file():
             refiner = language(folder, str(device), ADAPTER, "4bit" if device.type == "cuda" else "fp32")
         return PaperTranslator(
