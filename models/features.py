@@ -7,9 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layout import HAND, MANUAL, MOUTH
+from models.layout import HAND
 
-FEATURES = MANUAL + MOUTH  # of one step: right hand, left hand, geometry, mouth
 HAND_SIZE = 64  # pixels, both sides of a hand crop
 SYMBOLS = 36  # A-Z, then 0-9: the classes of the letters head
 LETTERS = 26

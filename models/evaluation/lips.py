@@ -92,13 +92,11 @@ def by_colour(canvases: Frames) -> Iterator[Box | None]:
     yield from map(tuple, colour_boxes(canvases[:, ::2, ::2]).tolist())
 
 
-def evaluate(
-    path: Path | None, checkpoint: Path, *, held_out_only: bool = True, boxes: str = "locator"
-) -> dict[str, float]:
+def evaluate(path: Path | None, checkpoint: Path, *, boxes: str = "locator") -> dict[str, float]:
     """`path`/NAME.mp4 with NAME.align -> phoneme_error_rate, mouths_found (a share of frames), clips.
 
-    Of a folder with more than 90 clips only the last 90 by name count, which no training saw; `held_out_only=False`
-    counts all. `boxes` is "locator" (the live path) or "colour".
+    Of a folder with more than 90 clips only the last 90 by name count, which no training saw. `boxes` is "locator" (the
+    live path) or "colour".
     """
     if path is None:
         raise ValueError("expected a folder of NAME.mp4 with NAME.align, but got none: give GRID's")
@@ -106,8 +104,7 @@ def evaluate(
         raise ValueError(f'boxes is "locator" or "colour", but got {boxes!r}: choose one of them')
     find = by_colour if boxes == "colour" else by_locator(load(Locator, checkpoint, "locate"))
     reader = LipReader(load(MouthEncoder, checkpoint, "mouth_encoder"), load(Expert, checkpoint, "lips"), find)
-    clips = grid_clips(path, held_out=True)
-    return measure(reader, clips if held_out_only else grid_clips(path, held_out=False) + clips)
+    return measure(reader, grid_clips(path, held_out=True))
 
 
 def measure(reader: LipReader, clips: Sequence[GridClip]) -> dict[str, float]:

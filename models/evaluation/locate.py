@@ -18,22 +18,20 @@ HANDS = ("right_hand", "left_hand")
 ASPECT = SMALL_WIDTH / SMALL_HEIGHT
 
 
-def evaluate(
-    path: Path | None, checkpoint: Path, every: int = 2, **options: object
-) -> dict[str, float | dict[str, float]]:
+def evaluate(path: Path | None, checkpoint: Path) -> dict[str, float]:
     """`path`/NAME.mp4 with NAME.boxes.jsonl -> hands_found, face_found, mouth_found: the share of labelled boxes whose
     centre is met within half their side; and the medians of the errors in centre and side, in shares of the side.
     Of GRID's folder (NAME.mp4 with NAME.align): `evaluate_mouths` of its held-out clips. Without a path: `evaluate_drawn`."""
     from models.checkpoint import load
 
     if path is None:
-        return {**evaluate_drawn(load(Locator, checkpoint, "locate"))}
+        return evaluate_drawn(load(Locator, checkpoint, "locate"))
     if not path.is_dir() or not any(path.glob("*.mp4")):
         raise ValueError(f"a folder of NAME.mp4 with NAME.boxes.jsonl is expected, got {path}: give one with clips")
     locator = load(Locator, checkpoint, "locate")
     if any(path.glob("*.align")):
-        return {**evaluate_mouths(locator, grid_clips(path, held_out=True), teacher_tracks(TEACHER))}
-    return {**evaluate_locator(locator, sorted(path.glob("*.mp4")), every)}
+        return evaluate_mouths(locator, grid_clips(path, held_out=True), teacher_tracks(TEACHER))
+    return evaluate_locator(locator, sorted(path.glob("*.mp4")))
 
 
 def held_out_clips(folder: Path) -> list[Path]:

@@ -38,7 +38,7 @@ class Pool:
 
 def labelled_frames(clip: Path, every: int = 1) -> Iterator[tuple[Pixels, Boxes]]:
     """Every n-th RGB frame of `clip` with its labels from the `.boxes.jsonl` beside it (a part is absent when not seen)."""
-    labels = clip.parent / f"{clip.name.removesuffix(clip.suffix)}.boxes.jsonl"
+    labels = clip.with_suffix(".boxes.jsonl")
     if not labels.is_file():
         raise ValueError(f"{clip.name} is expected to have its boxes in {labels.name} beside it: label or remove it")
     video = cv2.VideoCapture(str(clip))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 PRONOUNS = {
     "IX-1P": "ME", "IX-1P-PL": "WE", "IX-2P": "YOU", "IX-3P": "HE", "IX-3P-PL": "THEY", "IX-LOC": "THERE", "POSS-1P": "MY",
@@ -58,8 +58,3 @@ def clean_english(english: str) -> str:
     text = re.sub(r"\s+([.,?!;:'])", r"\1", text)
     text = re.sub(r"\bi(?=\b(?!\.))", "I", text)
     return " ".join(text.split()).strip(" ,;:-")
-
-
-def sentences(rows: Iterable[tuple[Sequence[str], str]]) -> list[str]:
-    """Only the English of rows."""
-    return [english for _, english in rows]

@@ -21,6 +21,7 @@ from models.experts import Expert, ExpertOutput
 from models.layout import MOUTH
 from models.lips import MouthEncoder, MouthEncoderConfig
 from models.streaming import Window
+from models.training.boxes import TEACHER
 from models.training.expert_loss import ctc, padding_mask, read
 from models.training.grid import grid_clips
 from models.training.lips_clips import VOCABULARY, DrawnFolder, MouthClip, crops_between, read_grid
@@ -30,7 +31,6 @@ from models.training.loop import RUNS, Run, Schedule, best_device, device_of, le
 from models.vocabulary import BLANK
 
 NAME = "lips"
-TEACHER = RUNS / "teacher" / "grid_mouths.npz"
 KEPT_BACK = 16  # of so many drawn clips one is not trained on
 DRAWN_MEASURED = 30
 

@@ -283,7 +283,6 @@ def _jpeg(picture: Pixels) -> Pixels:
 # --------------------------------------------------------------------------------------------------------------
 
 LABELS = {"mouths": label_mouths, "hands": label_photographs, "how2sign": label_clips}
-DONE = {"mouths": "grid_mouths.done", "hands": "hands.done", "how2sign": "how2sign_hands.done"}
 
 
 def main() -> None:
@@ -298,7 +297,6 @@ def main() -> None:
     cv2.setNumThreads(1)
     for name in asked.what or LABELS:
         LABELS[name](asked.data, asked.out)
-        (asked.out / DONE[name]).touch()
 
 
 if __name__ == "__main__":
