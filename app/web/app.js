@@ -84,6 +84,7 @@ $("sample").onclick = async () => {
     const data = await answer.arrayBuffer();
     video.srcObject = null;
     video.src = URL.createObjectURL(new Blob([data], { type: "video/webm" }));
+    video.onended = null;
     begin(played(new Uint8Array(data), video), () => {});
   } catch (error) {
     fail(`The sample cannot be played: ${error.message}.`);
@@ -92,13 +93,18 @@ $("sample").onclick = async () => {
 
 $("camera").onclick = async () => {
   const video = $("video");
+  let stream = null;
   try {
-    const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480, frameRate: 25 } });
+    stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480, frameRate: 25 } });
     video.srcObject = stream;
+    video.onended = null;
     await video.play();
     begin(recorded(stream), () => { video.srcObject = null; });
   } catch (error) {
-    fail(`The camera cannot be used (${error.name}): allow it for this page (https or localhost), or open a file.`);
+    if (stream) stream.getTracks().forEach((track) => track.stop());
+    video.srcObject = null;
+    const why = stream ? error.message : `${error.name}: allow it for this page (https or localhost), or open a file`;
+    fail(`The camera cannot be used (${why}).`);
   }
 };
 

@@ -14,6 +14,7 @@ export class Session {
     this.hear = hear;
     this.over = over;
     this.problem = "";
+    this.finished = false;
     subprotocols(key).then((names) => this.connect(options, names)).catch((error) => this.end(error.message));
   }
 
@@ -31,7 +32,8 @@ export class Session {
 
   take(event) {
     if (event.type === "error") this.problem = event.message;
-    if (event.type === "session.ready") this.source.begin((bytes) => this.send(bytes), () => this.say({ type: "close" }));
+    if (event.type === "session.ready" && this.finished) this.say({ type: "close" });
+    else if (event.type === "session.ready") this.source.begin((bytes) => this.send(bytes), () => this.say({ type: "close" }));
     this.hear(event);
   }
 
@@ -40,8 +42,9 @@ export class Session {
   }
 
   // No more video: the last captions still come.
-  finish() {
-    this.source.stop();
+  async finish() {
+    this.finished = true;
+    await this.source.stop();
     if (this.socket) this.say({ type: "close" });
   }
 

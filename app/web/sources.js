@@ -1,4 +1,5 @@
-// Where video comes from: each source is { media, begin(send, ended), stop() }; `send` takes bytes of one stream.
+// Where video comes from: each source is { media, begin(send, ended), stop() }; `send` takes bytes of one stream. What `stop`
+// returns can be awaited: then the last bytes were sent.
 
 const SLICE_MS = 100;
 const RECORDINGS = [
@@ -13,17 +14,18 @@ export function recorded(stream) {
   if (!found) throw new Error("this browser cannot record video; use a current Chrome, Firefox or Safari");
   const [mimeType, media] = found;
   const recorder = new MediaRecorder(new MediaStream(stream.getVideoTracks()), { mimeType, videoBitsPerSecond: 1500000 });
-  let sending = Promise.resolve();
+  let sending = Promise.resolve(), stopped = Promise.resolve();
   return {
     media,
     begin(send, ended) {
       recorder.ondataavailable = ({ data }) => { sending = sending.then(async () => send(await data.arrayBuffer())); };
-      recorder.onstop = () => sending.then(ended);
+      stopped = new Promise((done) => { recorder.onstop = () => sending.then(ended).then(done); });
       recorder.start(SLICE_MS);
     },
     stop() {
       if (recorder.state !== "inactive") recorder.stop();
       stream.getTracks().forEach((track) => track.stop());
+      return stopped;
     },
   };
 }

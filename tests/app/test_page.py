@@ -16,6 +16,14 @@ from tests.app.conftest import KEY, RunningServer
 
 WEB = Path(__file__).resolve().parents[2] / "app" / "web"
 IS_OVER = "document.querySelector('#stop').disabled"
+LISTEN = """
+window.said = [];
+const send = WebSocket.prototype.send;
+WebSocket.prototype.send = function (message) {
+  said.push(typeof message === "string" ? JSON.parse(message).type : "media");
+  return send.call(this, message);
+};
+"""
 in_a_browser = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
@@ -77,13 +85,23 @@ class TestInABrowser:
         assert not await page.ask("document.querySelector('#vtt').disabled")
 
     async def test_the_camera_and_stop(self, page: Browser) -> None:
+        await page.ask(LISTEN)
         await page.click("#camera")
         await page.until("!document.querySelector('#draft').hidden")
         assert await page.ask("document.querySelector('#sample').disabled")
         await page.click("#stop")
         await page.until(IS_OVER)
+        assert await page.ask("said.indexOf('close') > said.lastIndexOf('media')"), "the last slice comes before"
         assert (await page.text("#status")).startswith("Done.")
         assert await page.ask("document.querySelector('#video').srcObject === null")
+
+    async def test_a_browser_that_cannot_record_says_so_and_lets_the_camera_go(self, page: Browser) -> None:
+        await page.ask("MediaRecorder.isTypeSupported = () => false")
+        await page.click("#camera")
+        await page.until("!document.querySelector('#alert').hidden")
+        assert "this browser cannot record video" in await page.text("#alert")
+        assert await page.ask("document.querySelector('#video').srcObject === null")
+        assert await page.ask(IS_OVER)
 
     async def test_a_file_and_what_is_none(self, page: Browser, tmp_path: Path) -> None:
         no_video = tmp_path / "notes.mp4"
