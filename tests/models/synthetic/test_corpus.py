@@ -1,5 +1,7 @@
 """The synthetic signer: lexicon, sentences, scripts, pictures and their truth."""
 
+import string
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -9,7 +11,7 @@ import pytest
 from models.synthetic import corpus, lexicon
 from models.synthetic.renderer import Renderer
 from models.synthetic.script import Script, compile_script
-from models.synthetic.sentences import Sentence, english_to_glosses, from_grammar, is_held_out
+from models.synthetic.sentences import Sentence, english_to_glosses, from_grammar, is_held_out, names_held_out
 from models.synthetic.signer import Signer, paint_background
 from models.synthetic.write_clip import synth
 from models.vocabulary import FINGERSPELLING, REST, SIGN
@@ -153,3 +155,15 @@ def test_surroundings_take_a_colour() -> None:
     skin = np.array([140, 95, 70], np.float32)
     apart = [np.abs(paint_background(seed, 64, 48, skin).mean((0, 1)) - skin).mean() for seed in range(12)]
     assert np.median(apart) < 25
+
+
+def test_spelling_practice_spells_words_between_signs_but_no_held_out_name() -> None:
+    rng, known = np.random.default_rng(0), lexicon.load().signs
+    drawn = [corpus.spelling_practice(rng).tokens for _ in range(300)]
+    spelled = {token[1:] for tokens in drawn for token in tokens if token.startswith("#")}
+    assert not spelled & names_held_out()
+    assert len(spelled) > 500 and {letter for word in spelled for letter in word} == set(string.ascii_uppercase)
+    for tokens in drawn:
+        assert tokens[0] in known, "a sign first, then a word"
+        assert all(token.startswith("#") or token in known for token in tokens)
+        assert not any(a.startswith("#") and b.startswith("#") for a, b in pairwise(tokens))
