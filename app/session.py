@@ -15,6 +15,7 @@ from app.captions import CaptionBook, Choices, Measured
 from app.engine.messages import Finalized, Interrupted, Lost, Recovered, Refined, RefinedDraft, Stepped, Told, ToStream
 from app.engine.streams import EngineStream
 from app.errors import ServiceError, failure
+from app.ingest.arrivals import Arrivals
 from app.ingest.decoder import Decoded, Decoder
 from app.ingest.frame_buffer import IN_FLIGHT_CHUNKS, FrameBuffer, WaitingFrame
 from app.ingest.pace import Timeline
@@ -58,7 +59,7 @@ class Session:
         self._timeline = Timeline()
         self._book = CaptionBook(choices, self._timeline.media_ms)
         self._in_flight: deque[ChunkInFlight] = deque()
-        self._arrivals: deque[tuple[int, float]] = deque()
+        self._arrivals = Arrivals()
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._steps = self._finalizing = self._idle_at = 0
         self._flush_at: int | None = None
@@ -77,7 +78,7 @@ class Session:
         """Bytes of the stream, as they came; waits while the decoder is behind, which is never long."""
         self._metrics.received.inc(len(data))
         self._metrics.frames_dropped.inc(self._patience.make_room(len(data)))
-        self._arrivals.append((self._decoder.fed + len(data), time.monotonic()))
+        self._arrivals.note(self._decoder.fed + len(data), time.monotonic())
         await self._decoder.feed(data)
 
     def finalize(self) -> None:
@@ -158,11 +159,9 @@ class Session:
 
     def _take_in(self, frame: Decoded) -> None:
         now_s = time.monotonic()
-        arrived_s = now_s - frame.decode_ms / 1e3
-        while self._arrivals and self._arrivals[0][0] < frame.consumed:
-            self._arrivals.popleft()
-        if self._arrivals:
-            arrived_s = min(now_s, self._arrivals[0][1])
+        arrived_s = self._arrivals.of(frame.consumed)
+        if arrived_s is None:  # of a file, nothing arrives
+            arrived_s = now_s - frame.decode_ms / 1e3
         self.duration_ms = (frame.tick + 1) * STEP_MS
         limit_s = self._services.settings.max_upload_s
         if not self._origin.is_live and self.duration_ms > limit_s * 1e3:
@@ -175,6 +174,7 @@ class Session:
 
     def _note_idle(self, consumed: int) -> None:
         self._idle_at = consumed
+        self._arrivals.forget(consumed)
         self._patience.note_idle(consumed)
         if self._flush_at is not None and consumed >= self._flush_at:
             self._flush_at, self._flush_due = None, True
