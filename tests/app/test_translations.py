@@ -129,14 +129,19 @@ async def test_a_server_too_slow_for_the_video_says_so(server: RunningServer, ht
     await until_free(server)
 
 
-async def test_no_free_slot_and_quota(server: RunningServer, http: httpx.AsyncClient) -> None:
-    async with server.live() as first, server.live() as second:
-        await first.start("webm")
-        with server.settings(max_streams_per_key=1):
-            server.app.state.access._streams["anonymous"] = 1
+async def test_uploads_count_with_the_streams_of_a_key(server: RunningServer, http: httpx.AsyncClient) -> None:
+    with server.settings(max_streams_per_key=1):
+        async with server.live() as client:
+            await client.start("webm")
             answer = await upload(http, WEBM)
             check_problem(answer, 429, "over_quota")
             assert int(answer.headers["retry-after"]) >= 1
+            await client.leave()
+
+
+async def test_no_free_slot(server: RunningServer, http: httpx.AsyncClient) -> None:
+    async with server.live() as first, server.live() as second:
+        await first.start("webm")
         await second.start("webm")
         answer = await upload(http, WEBM)
         check_problem(answer, 503, "no_slot")
