@@ -1,4 +1,4 @@
-"""What the search over joint log posteriors read, as symbols with their times, and as the hypothesis of a whole clip."""
+"""What the search over joint log posteriors read: as symbols with their times, as the hypothesis of a segment or a whole clip."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from models.ctc import BeamHypothesis, PrefixBeam
 from models.hypothesis import Decoded, Hypothesis, milliseconds, tokens_of
+from models.segments import Segmenter
 from models.vocabulary import Vocabulary, signs_of
 
 
@@ -27,4 +28,19 @@ def reading_of(
     return Hypothesis(
         tokens, len(tokens), 0, milliseconds(len(log_probs)), float(alpha.mean()), route, best.posterior, best.margin,
         locator,
+    )  # fmt: skip
+
+
+def reading_so_far(
+    beam: PrefixBeam, segmenter: Segmenter, joint: Vocabulary, *, alpha: float, locator: float
+) -> Hypothesis:
+    """Of a running segment; `alpha` and `locator` are means over its steps."""
+    assert segmenter.start is not None, "no segment runs"
+    best = beam.best()
+    symbols, origin_ms = symbols_of(best, joint), milliseconds(segmenter.start)
+    tokens = tokens_of(symbols, origin_ms)
+    stable = len(tokens_of(symbols[: best.stable], origin_ms))
+    return Hypothesis(
+        tokens, stable - 1 if 0 < stable < len(tokens) and tokens[stable - 1].kind != "sign" else stable,
+        origin_ms, milliseconds(segmenter.last_signing), alpha, segmenter.shares(), best.posterior, best.margin, locator,
     )  # fmt: skip

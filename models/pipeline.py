@@ -10,7 +10,6 @@ as a pre-roll, and forget everything at its end.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,36 +21,17 @@ from models.backends import Backend
 from models.clock import CHUNK_FRAMES
 from models.config import BeamConfig
 from models.ctc import PrefixBeam
-from models.decoded import symbols_of
-from models.hypothesis import Caption, Hypothesis, Recall, StreamOptions, Update, milliseconds, tokens_of
+from models.hypothesis import Caption, Hypothesis, Recall, StreamOptions, Update, milliseconds
 from models.layout import MANUAL, STEP
-from models.locate import BoxSmoother
 from models.recall import Numbers
 from models.segments import Segmenter
 from models.sight import Chunks, Seen, Sight, Tracked
+from models.slots import Slot
 from models.speech import Speaker
 from models.temporal import Temporal
 from models.vocabulary import REST, Vocabulary, signs_of
 
 Mask = NDArray[np.bool_]
-
-
-@dataclass
-class Slot:
-    """Host-side state of one open stream."""
-
-    segmenter: Segmenter
-    beam: PrefixBeam | None = None
-    previous: tuple[Tensor, Tensor] | None = None
-    """Features of the chunk before, the pre-roll of a segment that begins now."""
-    tracked: Tracked = field(default_factory=lambda: Tracked(BoxSmoother(), None))
-    """Where sight was after that chunk."""
-    routes: list[int] | None = None
-    alpha_sum: float = 0.0
-    seen: int = 0
-    steps: int = 0
-    since: int = 0
-    """First step that the temporal networks remember."""
 
 
 class Translator:
@@ -123,8 +103,10 @@ class Translator:
         updates: list[list[Update]] = [[] for _ in range(self.slots)]
         rows = [int(row) for row in np.flatnonzero(active)]
         running = [row for row in rows if self._slot(row).segmenter.running]
-        onset = self._onsets([row for row in rows if row not in running], seen, updates)
-        self._advance(seen.manual, seen.mouth, running + onset, seen)
+        idle = [row for row in rows if row not in running]
+        onset = self._onsets(idle, seen, updates)
+        ahead = [row for row in idle if row not in onset and self._slot(row).may_begin]
+        self._advance(seen.manual, seen.mouth, running + onset, seen, ahead)
         for row in running + onset:
             updates[row].append(self._update(row, "hypothesis"))
             if self._slot(row).segmenter.over:
@@ -194,16 +176,15 @@ class Translator:
             slot.routes = _routes(routes[row], frozen=seen.frozen[row])
             if slot.segmenter.begins(slot.routes):
                 onset.append(row)
-                slot.beam, slot.alpha_sum, slot.seen, slot.steps = self._fresh_beam(), 0.0, 0, 0
-                slot.since = slot.segmenter.start or 0
+                slot.begin(self.beam, self.joint)
                 updates[row].append(self._update(row, "started"))
-        if onset:
-            self.temporal.reset(self._mask(onset))
-            self._pre_roll([row for row in onset if self._slot(row).segmenter.has_pre_roll], seen)
+        cold = [row for row in onset if self._slot(row).ahead is None]
+        for row in idle:
+            self._slot(row).ahead = None
+        if cold:
+            self.temporal.begin(self._mask(cold))
+            self._pre_roll([row for row in cold if self._slot(row).segmenter.has_pre_roll], seen)
         return onset
-
-    def _fresh_beam(self) -> PrefixBeam:
-        return PrefixBeam(self.beam, signs_of(self.joint))
 
     def _pre_roll(self, rows: list[int], seen: Seen) -> None:
         manual, mouth = torch.zeros_like(seen.manual), torch.zeros_like(seen.mouth)
@@ -219,7 +200,7 @@ class Translator:
         slot, features = self._slot(recall.slot), torch.from_numpy(recall.features)
         assert len(features) >= numbers.chunks or not numbers.segmenter.running, (len(features), numbers)
         slot.segmenter, slot.since, slot.seen = numbers.segmenter, numbers.since, numbers.seen
-        slot.beam = self._fresh_beam() if numbers.segmenter.running else None
+        slot.beam = PrefixBeam(self.beam, signs_of(self.joint)) if numbers.segmenter.running else None
         if len(features):
             slot.previous = (features[-1, :, :MANUAL].clone(), features[-1, :, MANUAL:].clone())
         slot.tracked = Tracked(numbers.smoother, numbers.previous)
@@ -237,17 +218,21 @@ class Translator:
             self.temporal.route(manual, self._mask(idle))
         self._advance(manual, mouth, running, None)
 
-    def _advance(self, manual: Tensor, mouth: Tensor, rows: list[int], seen: Seen | None) -> None:
-        """One chunk of the running segments through the temporal networks and the beam search."""
+    def _advance(
+        self, manual: Tensor, mouth: Tensor, rows: list[int], seen: Seen | None, ahead: Sequence[int] = ()
+    ) -> None:
+        """One chunk of the running segments through the temporal networks and the beam search. Where they take a step, the
+        slots `ahead` take their first."""
         if not rows:
             return
-        out = self.temporal.step(manual, mouth, self._mask(rows))
+        if ahead:
+            self.temporal.begin(self._mask(ahead))
+        out = self.temporal.step(manual, mouth, self._mask([*rows, *ahead]))
+        for row in ahead:
+            self._slot(row).ahead = out.log_probs[row], out.alpha[row]
         for row in rows:
             slot = self._slot(row)
-            assert slot.beam is not None
-            slot.beam.advance(out.log_probs[row])
-            slot.alpha_sum += float(out.alpha[row].sum())
-            slot.steps += CHUNK_FRAMES
+            slot.hear(out.log_probs[row], out.alpha[row])
             if seen is not None:
                 slot.routes = _routes(out.routes[row], frozen=seen.frozen[row])
                 slot.seen += int(seen.hands[row].sum())
@@ -263,34 +248,19 @@ class Translator:
 
     def _update(self, row: int, kind: str) -> Update:
         slot = self._slot(row)
-        hypothesis = self._hypothesis(slot) if kind != "started" else None
+        hypothesis = slot.hypothesis(self.joint) if kind != "started" else None
         segmenter = slot.segmenter
         at = {"started": segmenter.start or 0, "ended": segmenter.last_signing}.get(kind, segmenter.now)
         return Update(kind, segmenter.segment_id, milliseconds(at), hypothesis, slot.seen > 0)  # type: ignore[arg-type]
-
-    def _hypothesis(self, slot: Slot) -> Hypothesis:
-        assert slot.beam is not None
-        assert slot.segmenter.start is not None
-        best = slot.beam.best()
-        symbols = symbols_of(best, self.joint)
-        origin_ms = milliseconds(slot.segmenter.start)
-        tokens = tokens_of(symbols, origin_ms)
-        stable = len(tokens_of(symbols[: best.stable], origin_ms))
-        steps = max(1, slot.steps)
-        return Hypothesis(
-            tokens, stable - 1 if 0 < stable < len(tokens) and tokens[stable - 1].kind != "sign" else stable,
-            origin_ms, milliseconds(slot.segmenter.last_signing), slot.alpha_sum / steps, slot.segmenter.shares(),
-            best.posterior, best.margin, min(1.0, slot.seen / steps),
-        )  # fmt: skip
 
     def _slot(self, row: int) -> Slot:
         slot = self._open[row]
         assert slot is not None, f"slot {row} is not open"
         return slot
 
-    def _mask(self, rows: list[int]) -> Mask:
+    def _mask(self, rows: Sequence[int]) -> Mask:
         mask = np.zeros(self.slots, bool)
-        mask[rows] = True
+        mask[list(rows)] = True
         return mask
 
 

@@ -23,11 +23,11 @@ from models.experts import Expert
 from models.fusion import Fusion, FusionInput
 from models.graphs import Graph, graph_file, write_graph
 from models.layers.attention import Sight
-from models.layers.encoder import Encoder, Fresh, Kept, Rows
+from models.layers.encoder import Encoder, EncoderState, Fresh, Kept, Rows
 from models.layers.rotary import Rotation
 from models.layout import MANUAL, MOUTH
 from models.routing import Router, from_rest, holding
-from models.streaming import Window
+from models.streaming import StreamState, Window
 
 Mask = NDArray[np.bool_]
 Described = tuple[str, nn.Module, tuple[Tensor, ...]]
@@ -36,7 +36,7 @@ SEEING, KEPT = 3, len(Kept._fields)
 LEFT = 2  # tensors that a chunk leaves behind in an encoder: keys and values, tails
 KNOWN = 256  # chunks, more than a segment has: what is seen after fewer of them is kept in a table
 HEARD = len(FusionInput._fields)
-ROUTER, EXPERTS, FUSION = slice(0, 1), slice(0, 4), slice(4, 5)  # of the five networks
+ROUTER, EXPERTS, FUSION = slice(0, 1), slice(0, 4), slice(4, 5)  # of a segment's five networks; between them one
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,14 @@ class Spoken:
     log_probs: NDArray[np.float32]
     alpha: NDArray[np.float32]
     routes: NDArray[np.int64]
+
+
+@dataclass
+class Memory(StreamState):
+    """What networks remember of all slots, and the route that holds (slots,), counted from rest."""
+
+    states: list[EncoderState]
+    from_rest: Tensor
 
 
 class RouterNetwork(nn.Module):
@@ -100,7 +108,10 @@ def _memory(rest: list[Tensor], network: Router | Expert | Fusion) -> tuple[Sigh
 
 
 class Temporal:
-    """Owns the states of all slots; features in, joint log posteriors out."""
+    """Owns the states of all slots; features in, joint log posteriors out.
+
+    Between segments the router remembers by itself: what a segment's networks remember may begin meanwhile.
+    """
 
     def __init__(
         self, router: Router, sign: Expert, fingerspelling: Expert, lips: Expert, fusion: Fusion, slots: int,
@@ -112,11 +123,10 @@ class Temporal:
         networks = (router, sign, fingerspelling, lips, fusion)
         self.router = router
         self._encoders = [network.eval().encoder for network in networks]
-        self._states = [encoder.new_state(slots, self.device) for encoder in self._encoders]
+        self._segments, self._between = self._new_memory(self._encoders), self._new_memory(self._encoders[:1])
         on_cpu = self.device.type == "cpu"
         self._rooms = [encoder.new_state(slots) if on_cpu else None for encoder in self._encoders]
         self._sights: dict[tuple[int, Window], Sight] = {}
-        self._from_rest = torch.zeros(slots, dtype=torch.int64, device=self.device)
         self.experts_ms = self.fusion_ms = 0.0
         functions = {
             name: backend.function(module, example, graphs and graph_file(graphs, name, module, example))
@@ -140,9 +150,10 @@ class Temporal:
         everyone = slice(0, self.slots)
         manual = torch.zeros(self.slots, CHUNK_FRAMES, MANUAL, device=self.device)
         mouth = torch.zeros(self.slots, CHUNK_FRAMES, MOUTH, device=self.device)
-        routed = (manual, self._held(everyone), *self._memories(everyone, ROUTER))
-        heard = (manual, mouth, self._held(everyone), *self._memories(everyone, EXPERTS))
-        fused = (*hear.eval()(*heard)[:HEARD], *self._memories(everyone, FUSION))
+        held = holding(self._segments.from_rest)
+        routed = (manual, held, *self._memories(everyone, self._between.states))
+        heard = (manual, mouth, held, *self._memories(everyone, self._segments.states, EXPERTS))
+        fused = (*hear.eval()(*heard)[:HEARD], *self._memories(everyone, self._segments.states, FUSION))
         return [("route", route.eval(), routed), ("hear", hear, heard), ("fuse", fuse.eval(), fused)]
 
     @property
@@ -150,36 +161,43 @@ class Temporal:
         """Whether ONNX Runtime runs them."""
         return isinstance(self._hear, Graph)
 
+    def _new_memory(self, encoders: Sequence[Encoder]) -> Memory:
+        states = [encoder.new_state(self.slots, self.device) for encoder in encoders]
+        return Memory(states, torch.zeros(self.slots, dtype=torch.int64, device=self.device))
+
     def reset(self, mask: Mask) -> None:
         """Empties the masked slots."""
-        rows = torch.from_numpy(mask).to(self.device)
-        for state in self._states:
-            state.reset(rows)
-        self._from_rest.masked_fill_(rows, 0)
+        self.begin(mask)
+        self._between.reset(torch.from_numpy(mask).to(self.device))
+
+    def begin(self, mask: Mask) -> None:
+        """Empties what a segment's networks remember of the masked slots, and lets the router between segments go on."""
+        self._segments.reset(torch.from_numpy(mask).to(self.device))
 
     @torch.inference_mode()
     def route(self, manual: Tensor, active: Mask) -> NDArray[np.int64]:
-        """Routes (slots, C) of a chunk of features (slots, C, 216); advances the router alone."""
-        rows = self._rows(active)
+        """Routes (slots, C) of a chunk between segments, features (slots, C, 216); advances that router alone."""
+        rows, memory = self._rows(active), self._between
         manual = manual.to(self.device)[rows]
-        routes, *left = self._route(manual, self._held(rows), *self._memories(rows, ROUTER))
-        self._leave(left, rows, active, ROUTER)
-        self._hold(routes, rows, active)
+        routes, *left = self._route(manual, holding(memory.from_rest[rows]), *self._memories(rows, memory.states))
+        self._leave(left, rows, active, memory.states)
+        self._hold(routes, rows, active, memory)
         return self._spread(routes.argmax(-1), rows)
 
     @torch.inference_mode()
     def step(self, manual: Tensor, mouth: Tensor, active: Mask) -> Spoken:
-        """One chunk, features (slots, C, 216) and (slots, C, 96), through all networks."""
+        """One chunk of segments, features (slots, C, 216) and (slots, C, 96), through all networks."""
         begun = time.perf_counter()
-        rows = self._rows(active)
+        rows, memory = self._rows(active), self._segments
         features = (manual.to(self.device)[rows], mouth.to(self.device)[rows])
-        outputs = self._hear(*features, self._held(rows), *self._memories(rows, EXPERTS))
+        remembered = self._memories(rows, memory.states, EXPERTS)
+        outputs = self._hear(*features, holding(memory.from_rest[rows]), *remembered)
         heard, routes = outputs[:HEARD], outputs[HEARD - 1]
-        self._leave(outputs[HEARD:], rows, active, EXPERTS)
-        self._hold(routes, rows, active)
+        self._leave(outputs[HEARD:], rows, active, memory.states[EXPERTS])
+        self._hold(routes, rows, active, memory)
         experts_done = time.perf_counter()
-        log_probs, alpha, *left = self._fuse(*heard, *self._memories(rows, FUSION))
-        self._leave(left, rows, active, FUSION)
+        log_probs, alpha, *left = self._fuse(*heard, *self._memories(rows, memory.states, FUSION))
+        self._leave(left, rows, active, memory.states[FUSION])
         out = Spoken(*(self._spread(part, rows) for part in (log_probs, alpha, routes.argmax(-1))))
         self.experts_ms, self.fusion_ms = (experts_done - begun) * 1e3, (time.perf_counter() - experts_done) * 1e3
         return out
@@ -194,17 +212,14 @@ class Temporal:
             return slice(int(numbers[0]), int(numbers[-1]) + 1) if len(numbers) else slice(0, 0)
         return torch.from_numpy(numbers)
 
-    def _held(self, rows: Rows) -> Tensor:
-        return holding(self._from_rest[rows])
+    def _hold(self, routes: Tensor, rows: Rows, active: Mask, memory: Memory) -> None:
+        left = torch.where(torch.from_numpy(active).to(self.device)[rows], from_rest(routes), memory.from_rest[rows])
+        memory.from_rest[rows] = left
 
-    def _hold(self, routes: Tensor, rows: Rows, active: Mask) -> None:
-        left = torch.where(torch.from_numpy(active).to(self.device)[rows], from_rest(routes), self._from_rest[rows])
-        self._from_rest[rows] = left
-
-    def _memories(self, rows: Rows, networks: slice) -> list[Tensor]:
-        """What these networks remember of the rows, one after the other as `_memory` takes them."""
+    def _memories(self, rows: Rows, states: Sequence[EncoderState], networks: slice = ROUTER) -> list[Tensor]:
+        """What these `networks` remember of the rows, one after the other as `_memory` takes them; `states` has all of theirs."""
         found: list[Tensor] = []
-        parts = (self._encoders[networks], self._states[networks], self._rooms[networks])
+        parts = (self._encoders[networks], states[networks], self._rooms[networks])
         for encoder, state, room in zip(*parts, strict=True):
             sight = self._sight(encoder, state.seen[rows], state.tails)
             found += [sight.mask, *sight.turn, *(tensor for layer in state.kept(rows, room) for tensor in layer)]
@@ -220,9 +235,9 @@ class Temporal:
         known = self._sights[key]
         return Sight(known.mask[seen], Rotation(known.turn.cos[seen], known.turn.sin[seen]))
 
-    def _leave(self, left: Sequence[Tensor], rows: Rows, active: Mask, networks: slice) -> None:
+    def _leave(self, left: Sequence[Tensor], rows: Rows, active: Mask, states: Sequence[EncoderState]) -> None:
         """Takes over what a chunk leaves behind in these networks."""
-        for state, start in zip(self._states[networks], range(0, len(left), LEFT), strict=True):
+        for state, start in zip(states, range(0, len(left), LEFT), strict=True):
             fresh = Fresh(*left[start : start + LEFT])
             if self.device.type == "cuda":
                 state.write(fresh, torch.from_numpy(active).to(self.device))

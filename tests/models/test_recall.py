@@ -108,6 +108,26 @@ def test_what_was_seen_apart_goes_on_together() -> None:
         assert np.allclose(once.numbers(one.slot), twice.numbers(one.slot), atol=1e-5)
 
 
+def test_a_pre_roll_taken_ahead_is_the_one_taken_late() -> None:
+    """Beside a stream that signs, the networks have a resting stream's chunk as a segment's first; alone they do not."""
+    alone, beside = Stream(0, frames(1, 16)), Stream(0, frames(1, 16))
+    other = Stream(2, np.roll(frames(2, 16), 2, axis=0))
+    run([alone], 16)
+    made, ahead = run([beside, other], 0), 0
+    for at in range(16):
+        was_ahead = made._slot(0).ahead is not None
+        go_on(made, [beside, other], look(made, [beside, other], at))
+        ahead += was_ahead and made._slot(0).segmenter.running
+    assert ahead, "no segment began with what was taken ahead"
+    assert len(alone.updates) == len(beside.updates)
+    for one, both in zip(alone.updates, beside.updates, strict=True):
+        assert (one.kind, one.segment_id, one.at_ms) == (both.kind, both.segment_id, both.at_ms)
+        if one.hypothesis is not None and both.hypothesis is not None:
+            assert [token.text for token in one.hypothesis.tokens] == [token.text for token in both.hypothesis.tokens]
+            assert one.hypothesis.alpha_mean == pytest.approx(both.hypothesis.alpha_mean, abs=1e-5)
+            assert one.hypothesis.posterior == pytest.approx(both.hypothesis.posterior, abs=1e-4)
+
+
 @pytest.mark.parametrize("dies_at", [(0, 5, 9, 10), (3, 12), tuple(range(16))])
 def test_a_recalled_stream_tells_the_same(dies_at: tuple[int, ...]) -> None:
     chunks = 16

@@ -1,0 +1,70 @@
+"""What the translator knows of one open stream, outside of the networks: its segment, its search, where its hands were."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.clock import CHUNK_FRAMES
+from models.config import BeamConfig
+from models.ctc import PrefixBeam
+from models.decoded import reading_so_far
+from models.hypothesis import Hypothesis
+from models.locate import BoxSmoother
+from models.segments import Segmenter
+from models.sight import Tracked
+from models.vocabulary import Vocabulary, signs_of
+
+AHEAD_CHUNKS = 2
+"""After a segment's end, the chunks that the networks have as if another segment began with them, where others take a step
+anyway: a segment that follows soon finds its pre-roll done."""
+
+
+@dataclass
+class Slot:
+    """Host-side state of one open stream."""
+
+    segmenter: Segmenter
+    beam: PrefixBeam | None = None
+    previous: tuple[Tensor, Tensor] | None = None
+    """Features of the chunk before, the pre-roll of a segment that begins now."""
+    tracked: Tracked = field(default_factory=lambda: Tracked(BoxSmoother(), None))
+    """Where sight was after that chunk."""
+    routes: list[int] | None = None
+    alpha_sum: float = 0.0
+    seen: int = 0
+    steps: int = 0
+    since: int = 0
+    """First step that the temporal networks remember."""
+    ahead: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+    """Log posteriors and alpha of the chunk before, if the networks had it as a segment's first."""
+
+    def begin(self, config: BeamConfig, joint: Vocabulary) -> None:
+        """A segment begins, with what was said ahead of it."""
+        self.beam, self.alpha_sum, self.seen, self.steps = PrefixBeam(config, signs_of(joint)), 0.0, 0, 0
+        self.since = self.segmenter.start or 0
+        if self.ahead is not None:
+            assert self.segmenter.has_pre_roll, "the chunk before belongs to the last segment"
+            self.hear(*self.ahead)
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether a segment is likely to begin with the next chunk: the last one ended not long ago."""
+        return self.segmenter.now - self.since <= AHEAD_CHUNKS * CHUNK_FRAMES
+
+    def hear(self, log_probs: NDArray[np.float32], alpha: NDArray[np.float32]) -> None:
+        """Takes what the networks say of a chunk (CHUNK_FRAMES, ...) of the running segment."""
+        assert self.beam is not None, "no segment runs"
+        self.beam.advance(log_probs)
+        self.alpha_sum += float(alpha.sum())
+        self.steps += len(log_probs)
+
+    def hypothesis(self, joint: Vocabulary) -> Hypothesis:
+        """The reading of the running segment so far."""
+        assert self.beam is not None, "no segment runs"
+        steps = max(1, self.steps)
+        alpha, locator = self.alpha_sum / steps, min(1.0, self.seen / steps)
+        return reading_so_far(self.beam, self.segmenter, joint, alpha=alpha, locator=locator)
