@@ -50,6 +50,7 @@ class Stage(enum.StrEnum):
     noise = "noise"
     text = "text"
     lora = "lora"
+    words = "words"
     confidence = "confidence"
     int8 = "int8"
     student = "student"

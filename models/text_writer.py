@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 from transformers import LlamaForCausalLM
@@ -19,10 +19,30 @@ from models.edit_heads import EditHeads
 from models.prefix_lm import search
 from models.prompts import END
 from models.refine import RefinerError, adapted
+from models.word_writer import WordWriter
 
 FOLDER = "text"
 BATCH = 48
 BEAMS, ALPHA = 5, 1.0
+
+
+class Writer(Protocol):
+    """Writes sentences of one dialect from lines of glosses."""
+
+    @property
+    def dialect(self) -> str: ...
+
+    def write(self, rows: Sequence[Sequence[str]]) -> list[str]: ...
+
+
+def writer_of(checkpoint: Path, dialect: str) -> Writer:
+    """The writer that `checkpoint` is (`signbind train words`), or its text model with an adapter, or, where it has no such
+    adapter, the writer named `dialect` that lies beside it; RefinerError says what is missing."""
+    adapter = checkpoint / FOLDER / "adapters" / dialect
+    for folder in (checkpoint, *(() if adapter.is_dir() else (checkpoint.parent / dialect,))):
+        if WordWriter.is_in(folder, dialect):
+            return WordWriter.load(folder)
+    return TextWriter.load(checkpoint, dialect)
 
 
 class TextWriter:

@@ -21,7 +21,7 @@ from models.prompts import Refined, Request
 from models.quantised import Precision
 from models.refine import Refiner
 from models.synthetic.sentences import from_grammar, is_held_out, real_sentences
-from models.text_writer import TextWriter
+from models.text_writer import Writer, writer_of
 from models.training.gloss_corpora import aslg_tokens, clean_english, ncslgr_rows, ncslgr_tokens
 from models.training.text_pairs import lines_of
 
@@ -84,21 +84,21 @@ def evaluate(
 ) -> dict[str, float | str]:
     """BLEU-4 of a checkpoint on a file of glosses TAB sentence, or on NCSLGR's own table (its held-out part).
 
-    `adapter` is one of DIALECTS, an adapter of the text model (`text/adapters`, for real corpora; RefinerError says what is
+    `adapter` is one of DIALECTS, a writer for real corpora (`models.text_writer.writer_of`; RefinerError says what is
     missing), else one of the live language model's.
     """
     if path is None:
         raise ValueError("expected a file of `GLOSSES<TAB>English` lines, got none: name one")
     rows = read_rows(path)[:limit]
     if adapter in DIALECTS:  # also where it is missing: never the live model's adapter of the same name
-        return real_figures(TextWriter.load(checkpoint, adapter), rows)
+        return real_figures(writer_of(checkpoint, adapter), rows)
     folder = checkpoint / "adapters" / adapter if adapter else None
     refiner = Refiner.load(checkpoint / "llm", folder, precision, names.show)
     score, signature = bleu(write(refiner, rows), [english for _, english in rows])
     return {"bleu4": score, "signature": signature}
 
 
-def real_figures(writer: TextWriter, rows: Sequence[Row]) -> dict[str, float | str]:
+def real_figures(writer: Writer, rows: Sequence[Row]) -> dict[str, float | str]:
     """BLEU-4 over the corpus's own words, as the published figures have it, and over sacreBLEU's (13a); for English, the
     recall of every class of function words and of all other words."""
     texts, references = writer.write([list(glosses) for glosses, _ in rows]), [text for _, text in rows]
