@@ -90,7 +90,8 @@ class Learner(nn.Module):
         self._first_word = len(words.gloss_table)
         with torch.no_grad():
             starts = start_vectors(pairs, len(tokens), recipe.shape.width, seed)
-            for table, part in zip(self._own(), starts.split([self._first_word, len(words.word_table)]), strict=True):
+            halves = starts[: self._first_word], starts[self._first_word :]
+            for table, part in zip(self._own(), halves, strict=True):
                 table.normal_(std=0.1 * recipe.shape.width**-0.5).add_(part)
 
     def _own(self) -> tuple[Tensor, Tensor]:
