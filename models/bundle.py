@@ -31,7 +31,7 @@ GLOSSES = "glosses.txt"
 
 
 def translator(
-    folder: Path, device: str = "cpu", slots: int = 4, adapter: str | None = None, backend: Backend | None = None,
+    folder: Path, device: str = "cpu", slots: int = 4, backend: Backend | None = None,
     precision: Precision | None = "fp32",
 ) -> Translator:  # fmt: skip
     """Loads every stage of a checkpoint; CheckpointError or RefinerError names the first part that is missing.
@@ -46,7 +46,7 @@ def translator(
                   load(MouthEncoder, folder, "mouth_encoder"), slots, backend, folder)  # fmt: skip
     experts, fusion = Experts.load(folder, device), fusion_of(folder, glosses).to(device)
     temporal = Temporal(*experts, fusion, slots, backend, folder)
-    refiner = language(folder, device, adapter, precision) if precision is not None else None
+    refiner = language(folder, device, precision) if precision is not None else None
     confidence = folder / "confidence.json"
     calibrator = Calibrator.load(confidence) if confidence.is_file() else None
     return Translator(sight, temporal, joint(glosses), Speaker(refiner, calibrator))
@@ -63,7 +63,7 @@ def fusion_of(folder: Path, glosses: Vocabulary) -> Fusion:
     return fusion
 
 
-def language(folder: Path, device: str = "cpu", adapter: str | None = None, precision: Precision = "fp32") -> Refiner:
+def language(folder: Path, device: str = "cpu", precision: Precision = "fp32", adapter: str | None = None) -> Refiner:
     """The checkpoint's language model with all its adapters; `adapter` is for segments that ask for none.
 
     On a GPU fp32 weights are held as bf16.

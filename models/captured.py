@@ -29,9 +29,9 @@ class CapturedStep:
     """`function` with the shapes of `example_inputs`: call it with tensors like these, get a tuple of tensors.
 
     Inputs may lie in pinned host memory: they are copied into the graph's own buffers without blocking, so the caller
-    leaves them alone until the step has run. With `views` the outputs are the graph's own buffers, which the next call
-    overwrites; else they are copies. Graphs that never run at the same time may share one memory `pool`
-    (`torch.cuda.graph_pool_handle()`). Everything runs on the caller's current stream; no gradients.
+    leaves them alone until the step has run. The outputs are copies of the graph's own buffers. Graphs that never run
+    at the same time may share one memory `pool` (`torch.cuda.graph_pool_handle()`). Everything runs on the caller's
+    current stream; no gradients.
 
     Weights must stay where they are after recording; a module that was moved or reloaded needs a new CapturedStep.
     """
@@ -43,10 +43,9 @@ class CapturedStep:
         *,
         device: torch.device | str | None = None,
         state: Sequence[Tensor] = (),
-        views: bool = False,
         pool: Any = None,
     ) -> None:
-        self._function, self._views = function, views
+        self._function = function
         self.device = torch.device(device) if device is not None else _device(example_inputs, state)
         self._kinds = [(tensor.shape, tensor.dtype) for tensor in example_inputs]
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -71,7 +70,7 @@ class CapturedStep:
             if buffer.data_ptr() != tensor.data_ptr():
                 buffer.copy_(tensor, non_blocking=True)
         self._graph.replay()
-        return self._outputs if self._views else tuple(output.clone() for output in self._outputs)
+        return tuple(output.clone() for output in self._outputs)
 
     def _check(self, inputs: tuple[Tensor, ...]) -> None:
         kinds = [(tensor.shape, tensor.dtype) for tensor in inputs]

@@ -44,7 +44,7 @@ class PaperTranslator:
         glosses = Vocabulary.read(folder / GLOSSES)
         fusion, refiner = fusion_of(folder, glosses).to(device), None
         if (folder / "llm" / "config.json").is_file():
-            refiner = language(folder, str(device), ADAPTER, "4bit" if device.type == "cuda" else "fp32")
+            refiner = language(folder, str(device), "4bit" if device.type == "cuda" else "fp32", ADAPTER)
         return PaperTranslator(
             Eyes(folder, device),
             Experts.load(folder, device).frozen(),

@@ -80,7 +80,7 @@ def train(
     setting = Setting.of(out, features, best_device(device), minutes, seed)
     TABLES.mkdir(parents=True, exist_ok=True)
     _refuse_others(setting)
-    speaker = Speaker(language(out, "cpu", None, "fp32"), None)
+    speaker = Speaker(language(out), None)
     for variant in VARIANTS:
         if only in (None, variant.name) and not kept(variant.name).is_file():
             keep(variant.name, judged(tuned(variant, setting), setting.held, setting.targets.joint, speaker))
