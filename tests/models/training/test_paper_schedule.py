@@ -112,7 +112,8 @@ def test_a_killed_run_goes_on(
     gone = Origins("nowhere", "nowhere", "nowhere")  # what is done needs no model any more
     assert train(data, tmp_path / "out", minutes=minutes, device="cpu", wanted=Wanted(gone, sizes=TINY)) == figures
     assert capsys.readouterr().out.count(" is done") == 7
-    train(data, tmp_path / "out", minutes=2 * minutes, device="cpu", wanted=Wanted(origins, sizes=TINY))
+    more = (_spent_s(tmp_path / "out", "paper_sign") + 1.0) / 60 / SHARES["sign"]  # a slow machine's step takes longer
+    train(data, tmp_path / "out", minutes=more, device="cpu", wanted=Wanted(origins, sizes=TINY))
     assert _steps(tmp_path / "out", "paper_sign") > before
 
 
@@ -151,6 +152,10 @@ def _without_val(named: str, folder: Path) -> Path:
 
 def _steps(out: Path, run: str) -> int:
     return int(torch.load(out / "runs" / f"{run}.ckpt", weights_only=True)["steps"])
+
+
+def _spent_s(out: Path, run: str) -> float:
+    return float(torch.load(out / "runs" / f"{run}.ckpt", weights_only=True)["spent_s"])
 
 
 def _a_file(out: Path) -> str:
