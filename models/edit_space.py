@@ -1,6 +1,6 @@
 """What may become of each gloss of a line, and what is known of its place: the ground of the two heads beside the text model.
 
-Glosses are grouped by a k-means of where they stand and what became of them in training (`training/gloss_clusters.py`), so that a
+Glosses are grouped by a k-means of where they stand and what became of them in training (`training/edit_rows.py`), so that a
 gloss met four times borrows from its like. All names are hashed (Weinberger et al. 2009), so there is no list of features.
 """
 
