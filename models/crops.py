@@ -6,7 +6,6 @@ may come in either form of `models/canvas.py`; crops are the same but for roundi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -17,13 +16,12 @@ from numpy.typing import NDArray
 from models.canvas import BLACK, RANGE_Y, TO_RGB
 from models.clock import HEIGHT, WIDTH
 from models.cutting import cut_all, cut_hands, cut_mouth
+from models.following import measure
 from models.layout import GEOMETRY
+from models.locate import rows_of
 
 HAND_SIDE, HAND_ENLARGE = 64, 1.25
 MOUTH_SIDE, MOUTH_ENLARGE = 40, 1.2
-ASPECT = WIDTH / HEIGHT
-UNSEEN_FACE = (0.5, 0.35, 0.25)  # stands in for the face until one is found
-MOUTH_BELOW_FACE = 0.22  # in face sides, where the mouth itself is not found
 HANDS = ("right_hand", "left_hand")
 
 Pixels = NDArray[np.uint8]
@@ -31,11 +29,11 @@ Box = tuple[float, float, float]
 
 
 class Found(NamedTuple):
-    """A hand or a mouth, where it is, and the number of its canvas."""
+    """Hands or mouths: the numbers of their canvases (N,), their boxes (N, 3), whether they are left hands (N,)."""
 
-    canvas: int
-    part: str
-    box: Box
+    canvas: NDArray[np.intp]
+    boxes: NDArray[np.float64]
+    left: NDArray[np.bool_]
 
 
 def crop(pixels: Pixels, box: Box, size: int, enlarge: float) -> Pixels:
@@ -84,39 +82,37 @@ def hands(canvas: Pixels, found: Sequence[tuple[Box, bool]], into: Pixels) -> No
         cut_hands(canvas, squares.reshape(-1, 3), np.array([left for _, left in found], np.bool_), TO_RGB, into)
 
 
-def cut(canvases: Sequence[Pixels], found: Sequence[Found], hands_into: Pixels, mouths_into: Pixels) -> None:
-    """`hand` and `mouth` of what was `found`, in its order, `hands_into` (N, 64, 64, 3) and `mouths_into` (N, 40, 40); one call
-    for all of it, where the canvases are I420."""
-    hands_found = [one for one in found if one.part != "mouth"]
-    mouths_found = [one for one in found if one.part == "mouth"]
+def cut(canvases: Sequence[Pixels], hands_found: Found, mouths_found: Found) -> tuple[Pixels, Pixels]:
+    """`hand` (N, 64, 64, 3) and `mouth` (N, 40, 40) of what was found; one call for all of it, where the canvases are I420."""
+    hands_cut = np.empty((len(hands_found.canvas), HAND_SIDE, HAND_SIDE, 3), np.uint8)
+    mouths_cut = np.empty((len(mouths_found.canvas), MOUTH_SIDE, MOUTH_SIDE), np.uint8)
     if canvases[0].ndim == 3:
-        for place, one in zip(hands_into, hands_found, strict=True):
-            hands(canvases[one.canvas], [(one.box, one.part == "left_hand")], place[None])
-        for place, one in zip(mouths_into, mouths_found, strict=True):
-            mouth(canvases[one.canvas], one.box, place)
-        return
+        for place, number, box, left in zip(hands_cut, *hands_found, strict=True):
+            hands(canvases[number], [(tuple(box), left)], place[None])
+        for place, number, box, _ in zip(mouths_cut, *mouths_found, strict=True):
+            mouth(canvases[number], tuple(box), place)
+        return hands_cut, mouths_cut
     assert all(canvas.shape == canvases[0].shape and canvas.flags.c_contiguous for canvas in canvases), "no canvases"
-    mirrored = np.array([one.part == "left_hand" for one in hands_found], np.bool_)
     cut_all(
-        np.array([canvas.ctypes.data for canvas in canvases], np.int64), canvases[0].shape,
-        (*_squares(hands_found, HAND_ENLARGE), mirrored, hands_into),
-        (*_squares(mouths_found, MOUTH_ENLARGE), mouths_into), (TO_RGB, float(BLACK[0]), 1 / RANGE_Y),
+        np.array([canvas.__array_interface__["data"][0] for canvas in canvases], np.int64), canvases[0].shape,
+        (hands_found.canvas, _squares(hands_found.boxes, HAND_ENLARGE), hands_found.left, hands_cut),
+        (mouths_found.canvas, _squares(mouths_found.boxes, MOUTH_ENLARGE), mouths_cut),
+        (TO_RGB, float(BLACK[0]), 1 / RANGE_Y),
     )  # fmt: skip
+    return hands_cut, mouths_cut
 
 
 def warm_up(canvas: Pixels) -> None:
     """Compiles `cut`, or loads what was compiled before."""
-    found = [Found(0, "right_hand", (0.5, 0.5, 0.2)), Found(0, "mouth", (0.5, 0.5, 0.2))]
-    into = np.empty((1, HAND_SIDE, HAND_SIDE, 3), np.uint8), np.empty((1, MOUTH_SIDE, MOUTH_SIDE), np.uint8)
-    cut([canvas], found, *into)
+    found = Found(np.zeros(1, np.intp), np.array([(0.5, 0.5, 0.2)]), np.zeros(1, np.bool_))
+    cut([canvas], found, found)
 
 
-def _squares(found: Sequence[Found], enlarge: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Their canvases (N,) and squares (N, 3)."""
-    boxes = np.array([one.box for one in found], np.float64).reshape(-1, 3)
-    sides = np.maximum(2, np.rint(boxes[:, 2] * HEIGHT * enlarge))  # as `_square` does it
+def _squares(boxes: NDArray[np.float64], enlarge: float) -> NDArray[np.int64]:
+    """Their squares (N, 3), each as `_square` does it."""
+    sides = np.maximum(2, np.rint(boxes[:, 2] * HEIGHT * enlarge))
     lefts, tops = np.rint(boxes[:, 0] * WIDTH - sides / 2), np.rint(boxes[:, 1] * HEIGHT - sides / 2)
-    return np.array([one.canvas for one in found], np.int64), np.stack((lefts, tops, sides), 1).astype(np.int64)
+    return np.stack((lefts, tops, sides), 1).astype(np.int64)
 
 
 def mouth(canvas: Pixels, box: Box, into: Pixels | None = None) -> Pixels:
@@ -136,34 +132,6 @@ def geometry(boxes: Mapping[str, Box | None], previous: Mapping[str, Box | None]
     12-14 right minus left hand x, y, length; 15-17 right hand minus mouth, 18-20 left hand minus mouth;
     21 face seen, 22 mouth seen, 23 face side / picture height. What is not seen is 0.
     """
-    return np.array(channels_of(boxes, previous), np.float32)
-
-
-def channels_of(boxes: Mapping[str, Box | None], previous: Mapping[str, Box | None] | None) -> list[float]:
-    """`geometry`, not yet an array."""
-    channels = [0.0] * GEOMETRY
-    face, lips = boxes.get("face"), boxes.get("mouth")
-    anchor = face or UNSEEN_FACE
-    lips_place = lips or (anchor[0], anchor[1] + MOUTH_BELOW_FACE * anchor[2], 0.0)
-    for start, place, name in ((0, 15, HANDS[0]), (6, 18, HANDS[1])):
-        box = boxes.get(name)
-        if box is None:
-            continue
-        before = (previous or {}).get(name) or box
-        log_side = math.log(max(box[2], 1e-3) / anchor[2])
-        channels[start : start + 6] = (1, *_apart(box, anchor, anchor), log_side, *_apart(box, before, anchor))
-        channels[place : place + 3] = _with_length(_apart(box, lips_place, anchor))
-    right, left = boxes.get(HANDS[0]), boxes.get(HANDS[1])
-    if right is not None and left is not None:
-        channels[12:15] = _with_length(_apart(right, left, anchor))
-    channels[21:24] = (float(face is not None), float(lips is not None), face[2] if face else 0.0)
+    channels = np.zeros(GEOMETRY, np.float32)
+    measure(rows_of(boxes), rows_of(previous or {}), channels)
     return channels
-
-
-def _apart(to: Box, of: Box, face: Box) -> tuple[float, float]:
-    """`to` minus `of`, in face sides."""
-    return (to[0] - of[0]) * ASPECT / face[2], (to[1] - of[1]) / face[2]
-
-
-def _with_length(vector: tuple[float, float]) -> tuple[float, float, float]:
-    return (*vector, math.hypot(*vector))

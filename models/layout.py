@@ -7,5 +7,5 @@ MOUTH = 96
 MANUAL = 2 * HAND + GEOMETRY
 STEP = MANUAL + MOUTH
 
-NUMBERS = 47
+NUMBERS = 46
 """Of a slot, what its stream goes on from beside its features: see models/recall.py. The first is the steps seen."""

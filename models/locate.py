@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.canvas import SMALL_HEIGHT, SMALL_WIDTH, shrink
+from models.following import BEFORE, Limits, choose, nowhere, smooth
 
 PARTS = ("right_hand", "left_hand", "face", "mouth")
 STRIDE = 4
@@ -41,6 +42,11 @@ class LocatorConfig:
                 f"the locator needs four stages and a threshold between 0 and 1, got {self.channels}, {self.threshold}: "
                 "use its own config file"
             )
+
+    @property
+    def limits(self) -> Limits:
+        """As `models.following` takes them."""
+        return self.threshold, self.twin_distance, self.twin_heat
 
 
 def _convolve(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
@@ -108,22 +114,9 @@ class Locator(nn.Module):
 
     def boxes(self, parts: list[list[float]]) -> Boxes:
         """The boxes of one frame's `peaks`: those hot enough, and of one hand found twice the better one."""
-        boxes: Boxes = {}
-        heats = {}
-        for name, (heat, x, y, side) in zip(PARTS, parts, strict=True):
-            is_there = heat >= self.config.threshold and math.isfinite(x + y + side)
-            boxes[name] = (x, y, side) if is_there else None
-            heats[name] = heat
-        right, left = boxes["right_hand"], boxes["left_hand"]
-        if right is not None and left is not None and self._same(right, left):
-            weaker, stronger = sorted(("right_hand", "left_hand"), key=lambda name: heats[name])
-            if heats[weaker] < self.config.twin_heat * heats[stronger]:
-                boxes[weaker] = None
-        return boxes
-
-    def _same(self, one: Box, other: Box) -> bool:
-        apart = math.hypot((one[0] - other[0]) * SMALL_WIDTH / SMALL_HEIGHT, one[1] - other[1])
-        return apart < self.config.twin_distance * max(one[2], other[2])
+        rows = np.array(parts, np.float64)
+        choose(rows, self.config.limits)
+        return boxes_of(rows)
 
 
 class PeakLocator(nn.Module):
@@ -152,41 +145,28 @@ def signer_visible(boxes: Mapping[str, Box | None]) -> bool:
     return any(boxes.get(name) is not None for name in ("face", "right_hand", "left_hand"))
 
 
-KEPT_FRAMES = {"right_hand": 3, "left_hand": 3, "face": 12, "mouth": 12}
-
-
 @dataclass
 class BoxSmoother:
-    """Steadies one signer's boxes, causally: still parts are averaged, moving ones followed at once (Casiez et al. 2012),
-    short gaps filled with the last box. One object a stream; make a new one for a new stream."""
+    """Steadies one signer's boxes, causally, as `following.smooth` does; one object a stream, a new one for a new stream."""
 
-    resting: float = 0.45  # share of a new place that is taken over when the part stands still
-    quick: float = 0.12  # movement in sides a frame from which on the new place is taken as it is
-    side_share: float = 0.4  # of a new side; sides change slower than places
-    last: dict[str, Box] = field(default_factory=dict)
-    missed: dict[str, int] = field(default_factory=dict)
+    place: NDArray[np.float64] = field(default_factory=lambda: nowhere(1)[0])
+    """(PARTS, 9), see `models.following`."""
 
     def __call__(self, boxes: Mapping[str, Box | None]) -> Boxes:
-        return {name: self._part(name, boxes.get(name)) for name in PARTS}
+        rows = rows_of(boxes)
+        smooth(rows, self.place)
+        self.place[:, BEFORE:] = rows
+        return boxes_of(rows)
 
-    def copy(self) -> "BoxSmoother":
-        """One that goes on from here by itself."""
-        return BoxSmoother(self.resting, self.quick, self.side_share, dict(self.last), dict(self.missed))
 
-    def _part(self, name: str, box: Box | None) -> Box | None:
-        before = self.last.get(name)
-        if box is None:
-            self.missed[name] = self.missed.get(name, 0) + 1
-            if self.missed[name] > KEPT_FRAMES[name]:
-                self.last.pop(name, None)
-            return self.last.get(name)
-        self.missed[name] = 0
-        self.last[name] = box if before is None else self._blend(before, box)
-        return self.last[name]
+def rows_of(boxes: Mapping[str, Box | None]) -> NDArray[np.float64]:
+    """Boxes as `models.following` has them: (PARTS, 4)."""
+    found = (boxes.get(name) for name in PARTS)
+    return np.array([(0, 0, 0, 0) if box is None else (1, *box) for box in found], np.float64)
 
-    def _blend(self, before: Box, box: Box) -> Box:
-        moved = math.hypot((box[0] - before[0]) * SMALL_WIDTH / SMALL_HEIGHT, box[1] - before[1]) / max(box[2], 1e-3)
-        share = min(1.0, self.resting + (1 - self.resting) * moved / self.quick)
-        size = max(self.side_share, min(1.0, moved - 0.5))
-        (x, y, side), (to_x, to_y, to_side) = before, box
-        return x + share * (to_x - x), y + share * (to_y - y), side + size * (to_side - side)
+
+def boxes_of(rows: NDArray[np.float64]) -> Boxes:
+    """The reverse of `rows_of`."""
+    return {
+        name: (x, y, side) if there else None for name, (there, x, y, side) in zip(PARTS, rows.tolist(), strict=True)
+    }

@@ -25,7 +25,7 @@ from models.hypothesis import Caption, Hypothesis, Recall, StreamOptions, Update
 from models.layout import MANUAL, STEP
 from models.recall import Numbers
 from models.segments import Segmenter
-from models.sight import Chunks, Seen, Sight, Tracked
+from models.sight import Chunks, Seen, Sight
 from models.slots import Slot
 from models.speech import Speaker
 from models.temporal import Temporal
@@ -113,7 +113,7 @@ class Translator:
                 updates[row].append(self._end(row))
         for row in rows:
             slot = self._slot(row)
-            slot.previous, slot.tracked = (seen.manual[row].clone(), seen.mouth[row].clone()), seen.tracked[row]
+            slot.previous, slot.places = (seen.manual[row].clone(), seen.mouth[row].clone()), seen.tracked[row]
         self.timings_ms = {
             "sight": seen.took_ms,
             "experts": self.temporal.experts_ms,
@@ -133,7 +133,7 @@ class Translator:
     def numbers(self, slot: int) -> NDArray[np.float64]:
         """What the slot's stream could be recalled from, beside its features: (NUMBERS,)."""
         state = self._slot(slot)
-        return Numbers(state.segmenter, state.since, state.seen, *state.tracked).flat()
+        return Numbers(state.segmenter, state.since, state.seen, state.places).flat()
 
     @torch.inference_mode()
     def recall(self, recalls: list[Recall]) -> None:
@@ -203,8 +203,7 @@ class Translator:
         slot.beam = PrefixBeam(self.beam, signs_of(self.joint)) if numbers.segmenter.running else None
         if len(features):
             slot.previous = (features[-1, :, :MANUAL].clone(), features[-1, :, MANUAL:].clone())
-        slot.tracked = Tracked(numbers.smoother, numbers.previous)
-        self.sight.go_on(recall.slot, slot.tracked)
+        slot.places = self.sight.places[recall.slot] = numbers.places
         return features[max(0, len(features) - numbers.chunks) :]
 
     def _replay(self, chunks: dict[int, Tensor]) -> None:

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models import crops
+from models import crops, following
 from models.backends import Backend, Network
 from models.canvas import SMALL_HEIGHT, SMALL_WIDTH, shrink
 from models.checkpoint import EIGHT_BITS
@@ -27,19 +27,12 @@ from models.crops import Found
 from models.features import HandEncoder
 from models.layout import GEOMETRY, HAND, MANUAL, MOUTH
 from models.lips import MouthEncoder
-from models.locate import Boxes, BoxSmoother, Locator, PeakLocator
+from models.locate import PARTS, Boxes, Locator, PeakLocator
 
 Frames = NDArray[np.uint8]
 Chunks = Frames | Mapping[int, Sequence[Frames]]
-SIDES = ("right_hand", "left_hand")
-CUT = (*SIDES, "mouth")
-
-
-class Tracked(NamedTuple):
-    """Where sight goes on from in the next chunk of a slot."""
-
-    smoother: BoxSmoother
-    previous: Boxes | None
+Places = NDArray[np.float64]
+"""Where a slot's signer is, what sight goes on from in the next chunk: (PARTS, 9), see `models/following.py`."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +48,7 @@ class Seen:
     hands: NDArray[np.bool_]
     faces: NDArray[np.bool_]
     frozen: NDArray[np.bool_]
-    tracked: Mapping[int, Tracked]
+    tracked: Mapping[int, Places]
     took_ms: float
 
     @staticmethod
@@ -104,7 +97,7 @@ class Sight:
         self.backend, self.slots = backend, slots
         self.lanes = backend.threads if backend.chosen == "openvino" else 1
         """How many threads may encode at once, for different rows."""
-        self._boxes = locator.boxes
+        self._boxes, self._limits = locator.boxes, locator.config.limits
 
         def small(name: str) -> Path | None:
             return folder / f"{name}{EIGHT_BITS}" if folder else None
@@ -116,17 +109,12 @@ class Sight:
             backend.network(hand, np.zeros((1, crops.HAND_SIDE, crops.HAND_SIDE, 3), np.uint8), small("hand_encoder")),
             backend.network(mouth, np.zeros((1, crops.MOUTH_SIDE, crops.MOUTH_SIDE), np.uint8), small("mouth_encoder")),
         )
-        self.smoothers = [BoxSmoother() for _ in range(slots)]
-        self.previous: list[Boxes | None] = [None] * slots
+        self.places = following.nowhere(slots)
         self.frames_encoded = 0
 
     def reset(self, slot: int) -> None:
         """Forgets where the slot's signer was."""
-        self.go_on(slot, Tracked(BoxSmoother(), None))
-
-    def go_on(self, slot: int, tracked: Tracked) -> None:
-        """Takes the slot's signer to be where `tracked` says; `tracked` itself stays as it is."""
-        self.smoothers[slot], self.previous[slot] = tracked.smoother.copy(), tracked.previous
+        self.places[slot] = 0
 
     def find(self, small: Frames) -> list[Boxes]:
         """Boxes of shrunk frames (N, 120, 160, 3), not smoothed yet."""
@@ -146,7 +134,7 @@ class Sight:
         self.frames_encoded += len(rows) * CHUNK_FRAMES
         if rows:
             self._encode_rows(frames, small, rows, seen)
-        tracked = {row: Tracked(self.smoothers[row].copy(), self.previous[row]) for row in rows}
+        tracked = {row: self.places[row].copy() for row in rows}
         features = torch.from_numpy(seen.manual), torch.from_numpy(seen.mouth)
         return Seen(*features, seen.hands, seen.faces, seen.frozen, tracked, (time.perf_counter() - begun_s) * 1e3)
 
@@ -154,45 +142,44 @@ class Sight:
         """The rows' pictures, each network once for all of them."""
         shrunk = [shrink(frame) for frame in _each(frames, rows)] if small is None else _each(small, rows)
         pictures = np.stack(shrunk)
-        found = self.find(pictures)
         seen.frozen[rows] = [_is_frozen(chunk) for chunk in pictures.reshape(len(rows), CHUNK_FRAMES, -1)]
-        pieces: list[Found] = []
-        channels: list[list[float]] = []
-        for at, row in enumerate(rows):
-            smoother, previous, first = self.smoothers[row], self.previous[row], at * CHUNK_FRAMES
-            followed = [smoother(boxes) for boxes in found[first : first + CHUNK_FRAMES]]
-            for step, boxes in enumerate(followed):
-                channels.append(crops.channels_of(boxes, previous))
-                previous = boxes
-                own = [(part, boxes.get(part)) for part in CUT]
-                pieces += [Found(first + step, part, box) for part, box in own if box is not None]
-            self.previous[row] = previous
-            seen.hands[row] = [any(boxes.get(side) is not None for side in SIDES) for boxes in followed]
-            seen.faces[row] = [boxes.get("face") is not None for boxes in followed]
-        seen.manual[rows, :, 2 * HAND :] = np.array(channels, np.float32).reshape(len(rows), CHUNK_FRAMES, GEOMETRY)
-        self._encode_pieces(_each(frames, rows), pieces, rows, seen)
+        boxes = self._follow(self.networks.find(pictures), rows, seen)
+        self._encode_pieces(_each(frames, rows), boxes, rows, seen)
 
-    def _encode_pieces(self, frames: list[Frames], pieces: list[Found], rows: list[int], seen: Arrays) -> None:
-        """Cuts the pieces out of the rows' frames; each feature goes where its piece was."""
-        hands = [piece for piece in pieces if piece.part != "mouth"]
-        mouths = [piece for piece in pieces if piece.part == "mouth"]
-        cut_hands = np.empty((len(hands), crops.HAND_SIDE, crops.HAND_SIDE, 3), np.uint8)
-        cut_mouths = np.empty((len(mouths), crops.MOUTH_SIDE, crops.MOUTH_SIDE), np.uint8)
-        if pieces:
-            crops.cut(frames, pieces, cut_hands, cut_mouths)
-        if hands:
-            embedded, places = self.networks.hand(cut_hands), _places(hands, rows)
-            for number, side in enumerate(SIDES):
-                own = np.array([piece.part == side for piece in hands])
-                seen.manual[places[0][own], places[1][own], number * HAND : (number + 1) * HAND] = embedded[own]
-        if mouths:
-            seen.mouth[_places(mouths, rows)] = self.networks.mouth(cut_mouths)
+    def _follow(self, peaks: NDArray[np.float32], rows: list[int], seen: Arrays) -> NDArray[np.float64]:
+        """The smoothed boxes (N, PARTS, 4) of the rows' frames."""
+        shape = (len(rows), CHUNK_FRAMES, len(PARTS), 4)
+        boxes, channels = np.empty(shape), np.zeros((*shape[:2], GEOMETRY), np.float32)
+        following.follow(peaks.reshape(shape), self._limits, np.array(rows), self.places, boxes, channels)
+        there = boxes[..., following.THERE] > 0
+        seen.hands[rows] = there[..., : following.FACE].any(-1)
+        seen.faces[rows] = there[..., following.FACE]
+        seen.manual[rows, :, 2 * HAND :] = channels
+        return boxes.reshape(-1, *shape[2:])
+
+    def _encode_pieces(self, frames: list[Frames], boxes: NDArray[np.float64], rows: list[int], seen: Arrays) -> None:
+        """Cuts hands and mouths out of the rows' frames; each feature goes where its piece was."""
+        there = boxes[:, :, following.THERE] > 0
+        hands, mouths = (
+            _found(boxes, there, slice(0, following.FACE)),
+            _found(boxes, there, slice(following.MOUTH, None)),
+        )
+        cut_hands, cut_mouths = crops.cut(frames, hands, mouths)
+        embedded, (slots, steps) = self.networks.hand(cut_hands), _places(hands, rows)
+        for start, own in ((0, ~hands.left), (HAND, hands.left)):
+            seen.manual[slots[own], steps[own], start : start + HAND] = embedded[own]
+        seen.mouth[_places(mouths, rows)] = self.networks.mouth(cut_mouths)
 
 
-def _places(pieces: list[Found], rows: list[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and steps of the pieces' frames."""
-    at = np.array([piece.canvas for piece in pieces])
-    return np.array(rows)[at // CHUNK_FRAMES], at % CHUNK_FRAMES
+def _found(boxes: NDArray[np.float64], there: NDArray[np.bool_], parts: slice) -> Found:
+    """What of these parts is there in boxes (N, PARTS, 4), frame by frame."""
+    frames, part = np.nonzero(there[:, parts])
+    return Found(frames, boxes[:, parts][frames, part, following.X :], part == following.LEFT)
+
+
+def _places(found: Found, rows: list[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and steps of their frames."""
+    return np.array(rows)[found.canvas // CHUNK_FRAMES], found.canvas % CHUNK_FRAMES
 
 
 def _is_frozen(pictures: Frames) -> bool:

@@ -12,10 +12,10 @@ from models.clock import CHUNK_FRAMES
 from models.config import BeamConfig
 from models.ctc import PrefixBeam
 from models.decoded import reading_so_far
+from models.following import nowhere
 from models.hypothesis import Hypothesis
-from models.locate import BoxSmoother
 from models.segments import Segmenter
-from models.sight import Tracked
+from models.sight import Places
 from models.vocabulary import Vocabulary, signs_of
 
 AHEAD_CHUNKS = 2
@@ -31,8 +31,8 @@ class Slot:
     beam: PrefixBeam | None = None
     previous: tuple[Tensor, Tensor] | None = None
     """Features of the chunk before, the pre-roll of a segment that begins now."""
-    tracked: Tracked = field(default_factory=lambda: Tracked(BoxSmoother(), None))
-    """Where sight was after that chunk."""
+    places: Places = field(default_factory=lambda: nowhere(1)[0])
+    """Where the signer was after that chunk."""
     routes: list[int] | None = None
     alpha_sum: float = 0.0
     seen: int = 0

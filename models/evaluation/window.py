@@ -13,8 +13,7 @@ design, since it has forgotten what came before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -25,14 +24,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.backends import Backend
+from models.canvas import shrink
 from models.clock import CHUNK_FRAMES, FRAME_RATE_HZ
 from models.evaluation.networks import BUNDLED, Networks
 from models.evaluation.pictures import Frame, repeated, sample_frames
 from models.evaluation.rounds import in_turns
 from models.hypothesis import StreamOptions
 from models.layout import MANUAL, MOUTH
-from models.locate import Boxes, BoxSmoother
-from models.sight import Seen, Sight
+from models.locate import BoxSmoother
+from models.sight import Places, Seen
 
 WINDOW_FRAMES = 16
 TOLERANCE = 1e-4
@@ -63,31 +63,6 @@ def measured(networks: Networks, frames: Sequence[Frame], seconds: float, device
     return report
 
 
-@dataclass(frozen=True)
-class Remembered:
-    """What a stream's eyes knew before a frame."""
-
-    smoother: BoxSmoother
-    previous: Boxes | None
-
-    def give(self, sight: Sight, row: int) -> None:
-        sight.smoothers[row] = self.smoother.copy()
-        sight.previous[row] = self.previous
-
-
-@dataclass
-class Recorder(BoxSmoother):
-    """Smooths as ever and keeps what it knew before each frame."""
-
-    kept: list[Remembered] = field(default_factory=list)
-    previous: Boxes | None = None
-
-    def __call__(self, boxes: Any) -> Boxes:
-        self.kept.append(Remembered(self.copy(), self.previous))
-        self.previous = super().__call__(boxes)
-        return self.previous
-
-
 class Ways:
     """The three ways over one segment."""
 
@@ -98,7 +73,8 @@ class Ways:
         self.device = next(networks.fusion.parameters()).device
         self.temporal = networks.temporal(1, backend)
         self.sight = networks.sight(self.chunks, backend)
-        self.kept: list[Remembered] = []
+        self.kept: list[Places] = []
+        """Where the signer was before each frame."""
 
     def figures(self, seconds: float) -> Figures:
         features, log_probs = self.read()
@@ -107,14 +83,20 @@ class Ways:
 
     def read(self) -> tuple[Tensor, NDArray[np.float32]]:
         """The segment incrementally, in order: features (1, steps, 312), log posteriors (steps, V)."""
-        recorder = Recorder()
         self.sight.reset(0)
-        self.sight.smoothers[0] = recorder
         self.temporal.reset(np.ones(1, bool))
         found = [self.incremental(chunk) for chunk in range(self.chunks)]
-        self.kept = recorder.kept
+        self.kept = list(self.places())
         self.sight.reset(0)
         return torch.cat([features for features, _ in found], 1), np.concatenate([said for _, said in found])
+
+    def places(self) -> Iterator[Places]:
+        """Where the signer is before each frame of the segment, in order."""
+        smoother = BoxSmoother()
+        for start in range(0, len(self.frames), CHUNK_FRAMES):
+            for boxes in self.sight.find(np.stack([shrink(f) for f in self.frames[start : start + CHUNK_FRAMES]])):
+                yield smoother.place.copy()
+                smoother(boxes)
 
     def incremental(self, chunk: int) -> tuple[Tensor, NDArray[np.float32]]:
         """One chunk through everything."""
@@ -128,7 +110,7 @@ class Ways:
         rows = length // CHUNK_FRAMES
         starts = [start + row * CHUNK_FRAMES for row in range(rows)]
         for row, at in enumerate(starts):
-            self.kept[at].give(self.sight, row)
+            self.sight.places[row] = self.kept[at]
         chunks = {row: self.frames[at : at + CHUNK_FRAMES] for row, at in enumerate(starts)}
         features = flat(self.sight.encode(chunks, self.first(rows)), rows)
         manual, mouth = features[..., :MANUAL].to(self.device), features[..., MANUAL:].to(self.device)

@@ -199,4 +199,4 @@ def test_numbers_are_exact() -> None:
     made.close(0)
     made.open(0, OPTIONS)
     fresh = Numbers.of(made.numbers(0), OPTIONS)
-    assert fresh.previous is None and not fresh.smoother.last and fresh.chunks == 0
+    assert not fresh.places.any() and fresh.chunks == 0
