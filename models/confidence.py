@@ -81,7 +81,7 @@ def word_features(
     return WordFeatures(
         posterior=posterior,
         caption_posterior=hypothesis.posterior,
-        margin=_margin(hypothesis),
+        margin=hypothesis.margin,
         route_entropy=_entropy(hypothesis.route),
         gate=hypothesis.alpha_mean,
         log_prob=max(-10.0, word.log_prob),
@@ -100,7 +100,7 @@ def caption_features(
     logs = [max(-10.0, word.log_prob) for word in refined.words] if refined and refined.words else [0.0]
     return CaptionFeatures(
         posterior=hypothesis.posterior,
-        margin=_margin(hypothesis),
+        margin=hypothesis.margin,
         route_entropy=_entropy(hypothesis.route),
         gate=hypothesis.alpha_mean,
         log_prob_mean=sum(logs) / len(logs),
@@ -113,11 +113,6 @@ def caption_features(
         tokens_log=math.log1p(len(hypothesis.tokens)),
         unsigned=float(unsigned),
     )
-
-
-def _margin(hypothesis: Hypothesis) -> float:
-    """The margin is unbounded where there is no runner-up."""
-    return min(10.0, max(0.0, hypothesis.margin))
 
 
 def _mean(tokens: Sequence[Token]) -> float:

@@ -12,7 +12,7 @@ from models.canvas import SMALL_HEIGHT, SMALL_WIDTH
 from models.locate import Locator
 from models.synthetic import corpus
 from models.synthetic.renderer import Renderer
-from models.synthetic.signer import Signer
+from models.synthetic.signer import CLOSE, Signer
 from models.training.boxes import as_rows
 from models.vocabulary import REST
 
@@ -20,8 +20,6 @@ SIGNERS, FRAMES = 240, 6
 FIRST_SEED = 1_900_000
 """Apart from `evaluate synthetic`'s and the clips that training is validated on."""
 DRAWN = (2 * SMALL_WIDTH, 2 * SMALL_HEIGHT)
-CLOSE = 0.27
-"""A face larger than this share of the picture's height: a webcam's framing, see `Signer.draw`."""
 SKINS = ("darkest third", "middle third", "lightest third")
 _LUMA = (0.299, 0.587, 0.114)
 

@@ -16,7 +16,6 @@ FloatArray = NDArray[np.floating[Any]]
 
 RIGHT, LEFT = 0, 1
 FINGERS = ("thumb", "index", "middle", "ring", "little")
-MOUTH_CHANNELS = ("open", "spread", "pressed", "teeth")
 HAND_LENGTH = 0.5  # wrist to the tip of the middle finger
 UPPER_ARM_LENGTH, FOREARM_LENGTH = 0.78, 0.70
 

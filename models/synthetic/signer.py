@@ -25,6 +25,8 @@ _HAIR = np.array(
 FACE_HEIGHT = 0.53
 """Side of the face's box in signing space."""
 NOSE_HEIGHT = ANATOMY["nose"][1]
+CLOSE = 0.27
+"""A face larger than this share of the picture's height: a webcam's framing, see `Signer.draw`."""
 PALM_ABOVE_EDGE = 0.17  # of a hand half a unit long most is seen then
 
 
@@ -118,7 +120,7 @@ def _shirt(rng: np.random.Generator) -> FloatArray:
 
 def _centre(rng: np.random.Generator, face_side: float) -> tuple[float, float]:
     """Where the nose is, in shares of the picture: high and central when far, anywhere central when close."""
-    if face_side > 0.27:
+    if face_side > CLOSE:
         return float(rng.uniform(0.35, 0.72)), float(rng.uniform(0.4, 0.62))
     return float(rng.normal(0.5, 0.06)), float(rng.uniform(0.2, 0.38))
 

@@ -1,6 +1,6 @@
 """Fits the confidence of a checkpoint on captions that were read with it: runs/confidence.jsonl -> confidence.json.
 
-A line a caption, written by the evaluation on held-out clips:
+A line a caption, written by `signbind evaluate synthetic --record FILE`:
 {"caption": {feature: value}, "right": 0 or 1, "words": [{"features": {feature: value}, "right": 0 or 1}]}
 """
 
@@ -29,7 +29,9 @@ class Labelled:
 def read(path: Path) -> list[Labelled]:
     """Raises ValueError naming the line that is not as the module says."""
     if not path.is_file():
-        raise ValueError(f"expected labelled captions at {path}; run `signbind evaluate` with this checkpoint first")
+        raise ValueError(
+            f"expected labelled captions at {path}; write them with `signbind evaluate synthetic --record FILE` first"
+        )
     labelled = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:

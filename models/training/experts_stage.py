@@ -25,7 +25,6 @@ from models.training.feature_sets import Source, Takes
 from models.training.loop import Run, Schedule, best_device, learn
 
 FRAMEWISE = 0.5
-HELD_OUT_WORDS = 100
 REAL_SHARE = 0.5  # of the fingerspelling expert's clips: words spelled by real hands
 LEARNING_RATE, LAYERS = 1.5e-3, {"sign": 5, "fingerspelling": 4}
 
@@ -90,8 +89,8 @@ def _clips(
     words = list(range(len(drawn), len(store)))
     letters = set(range(targets.glosses.size, targets.joint.size))
     spelling = [clip for clip in range(len(drawn)) if letters.intersection(drawn.tokens[clip])]
-    shares = [(spelling, 1 - REAL_SHARE), (words[:-HELD_OUT_WORDS], REAL_SHARE)]
-    return store, shares, words[-HELD_OUT_WORDS:]
+    shares = [(spelling, 1 - REAL_SHARE), (words[: -feature_sets.HELD_OUT_WORDS], REAL_SHARE)]
+    return store, shares, words[-feature_sets.HELD_OUT_WORDS :]
 
 
 @torch.inference_mode()

@@ -21,6 +21,7 @@ from models.training.feature_clips import IGNORED, Batch, FeatureStore, Targets
 from models.training.loop import RUNS
 
 FEATURES = RUNS / "features"
+HELD_OUT_WORDS = 100  # of the words spelled by real hands: the last, kept for measuring
 CPU_FRAMES, GPU_FRAMES = 2200, 14_000  # steps of one batch
 POOL = 12  # batches that are drawn together and sorted by length
 MIRROR_ORDER = [*range(6, 12), *range(6), 12, 13, 14, *range(18, 21), *range(15, 18), 21, 22, 23]

@@ -24,7 +24,6 @@ from models.training.feature_sets import Source, Takes
 from models.training.loop import Run, Schedule, best_device, learn
 
 SPELLED_SHARE = 0.2
-HELD_OUT_WORDS = 100
 
 
 def train(
@@ -39,7 +38,7 @@ def train(
     source = Source.of(FeatureStore.joined([drawn, spelled]).to(where), "fusion", targets)
     held = Source.of(FeatureStore.read(features / "held_out.pt", targets).to(where), "fusion", targets)
     words = list(range(len(drawn), len(source.store)))
-    real = Source.of(source.store.part(words[-HELD_OUT_WORDS:]), "fusion", targets)
+    real = Source.of(source.store.part(words[-feature_sets.HELD_OUT_WORDS :]), "fusion", targets)
     frozen, name = Experts.load(out, where).frozen(), "fusion" if mode == "gated" else f"fusion_{mode}"
     config = FusionConfig(sign_vocabulary=targets.glosses.size, mode=mode, dropout=0.15)
     fusion = Fusion(config)
@@ -58,7 +57,7 @@ def train(
         save(run.average, config, out, name)
         print(name, error_rate(run.average, frozen, held), flush=True)
 
-    shares = [(list(range(len(drawn))), 1 - SPELLED_SHARE), (words[:-HELD_OUT_WORDS], SPELLED_SHARE)]
+    shares = [(list(range(len(drawn))), 1 - SPELLED_SHARE), (words[: -feature_sets.HELD_OUT_WORDS], SPELLED_SHARE)]
     stream = feature_sets.batches(source, shares, seed=seed + run.steps, takes=Takes(strength=0.8))
     schedule = Schedule(
         minutes, learning_rate, warmup_minutes=min(0.5, minutes / 15), average_decay=0.995, half=False, half_on_cpu=True

@@ -21,7 +21,6 @@ from models.training.feature_sets import Source, Takes
 from models.training.loop import Run, Schedule, best_device, learn
 from models.training.silence_stage import frozen
 
-HELD_OUT_WORDS = 100
 REAL_SHARE, QUIET_SHARE, FROZEN_SHARE = 0.25, 0.25, 0.15
 
 
@@ -41,7 +40,7 @@ def train(
     held = Source.of(FeatureStore.read(features / "held_out.pt", targets).to(where), "sign", targets)
     words = list(range(len(drawn), len(drawn) + len(spelled)))
     quiet, kept = _apart(list(range(len(drawn) + len(spelled), len(store))))
-    real = Source.of(source.store.part(words[-HELD_OUT_WORDS:]), "sign", targets)
+    real = Source.of(source.store.part(words[-feature_sets.HELD_OUT_WORDS :]), "sign", targets)
     config = RouterConfig(dropout=0.15)
     router = Router(config)
     if start is not None:
@@ -60,7 +59,7 @@ def train(
         return value, {}
 
     signed = (list(range(len(drawn))), 1 - REAL_SHARE - QUIET_SHARE)
-    shares = [signed, (words[:-HELD_OUT_WORDS], REAL_SHARE), (quiet, QUIET_SHARE)]
+    shares = [signed, (words[: -feature_sets.HELD_OUT_WORDS], REAL_SHARE), (quiet, QUIET_SHARE)]
     stream = feature_sets.batches(source, shares, seed=seed + run.steps, takes=Takes())
     schedule = Schedule(
         minutes, learning_rate, warmup_minutes=min(0.5, minutes / 15), average_decay=0.995, half=False, half_on_cpu=True

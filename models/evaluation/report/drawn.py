@@ -12,12 +12,11 @@ from models.synthetic.corpus import FIRST_HELD_OUT_SEED, Clip
 from models.synthetic.script import Span as TrueSpan
 from models.synthetic.script import compile_script
 from models.synthetic.sentences import from_grammar
-from models.synthetic.signer import Signer
+from models.synthetic.signer import CLOSE, Signer
 
 SIGNERS, SIGNER = 20, 1
 """So many signers, and what sets their random numbers apart from those of sentences."""
-CLOSE, TURNED_RADIANS = 0.27, 0.2
-"""A face larger than this share of the picture's height: a webcam's framing, see `Signer.draw`."""
+TURNED_RADIANS = 0.2
 SEEDS_A_RUN = 10_000
 NAMES_BESIDE = 9
 """Names in the session's vocabulary that nobody spells, beside the sentence's own."""

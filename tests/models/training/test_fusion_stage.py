@@ -36,7 +36,7 @@ def spelled(targets: Targets, count: int, steps: int = 16) -> FeatureStore:
 @pytest.fixture
 def features(tmp_path: Path) -> Path:
     targets = Targets.of(feature_sets.glosses_of(BUNDLED / "glosses.txt"))
-    for name, count in (("synthetic", 6), ("spelled", fusion_stage.HELD_OUT_WORDS + 4), ("held_out", 3)):
+    for name, count in (("synthetic", 6), ("spelled", feature_sets.HELD_OUT_WORDS + 4), ("held_out", 3)):
         spelled(targets, count).save(tmp_path / "features" / f"{name}.pt")
     return tmp_path / "features"
 
