@@ -36,7 +36,7 @@ Network = Callable[[Pictures], NDArray[np.float32]]
 Function = Callable[..., tuple[Tensor, ...]]
 BackendName = Literal["auto", "torch", "openvino"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
-SIZES = (8, 16, 24, 32, 48, 64)
+SIZES = (8, 16, 24, 32, 40, 48, 56, 64)
 """Batches that are prepared: a chunk has 8 frames and up to 16 hands."""
 
 
@@ -114,18 +114,22 @@ class Sized:
     def __call__(self, pictures: Pictures) -> NDArray[np.float32]:
         if not len(pictures):
             return np.zeros((0, *self._outputs), np.float32)
-        largest = SIZES[-1]
-        parts = [self._part(pictures[start : start + largest]) for start in range(0, len(pictures), largest)]
+        size = _fitting(-(-len(pictures) // -(-len(pictures) // SIZES[-1])))  # parts of one size, as few as can be
+        parts = [self._part(pictures[start : start + size]) for start in range(0, len(pictures), size)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _part(self, pictures: Pictures) -> NDArray[np.float32]:
         count = len(pictures)
-        size = next(size for size in SIZES if size >= count)
+        size = _fitting(count)
         if size > count:
             padded = np.zeros((size, *pictures.shape[1:]), np.uint8)
             padded[:count] = pictures
             pictures = padded
         return self._run(pictures)[:count]
+
+
+def _fitting(count: int) -> int:
+    return next(size for size in SIZES if size >= count)
 
 
 def _torch(module: nn.Module, device: str) -> Network:
