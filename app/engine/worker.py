@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
 import signal
 import threading
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,10 +111,14 @@ def engine_of(
 
 def serve(connection: Connection, outlet: Outlet, engine: EngineStep, refiner: RefineThread) -> None:
     """Takes in what has come, runs one tick, again and again; waits only when there is nothing to do."""
+    inbox, anything = select.poll(), select.poll()  # made once: `Connection.poll` would make one for every message
+    inbox.register(connection, select.POLLIN)
+    anything.register(connection, select.POLLIN)
+    anything.register(engine.eyes, select.POLLIN)
     while True:
         if not engine.has_work:
-            wait([connection, engine.eyes.fileno()])
-        while connection.poll(0):
+            anything.poll()
+        while inbox.poll(0):
             message = connection.recv()
             if isinstance(message, Shutdown):
                 refiner.stop(timeout_s=2.0)
