@@ -34,11 +34,8 @@ from models.vocabulary import LETTERS, ROUTES
 TAKES = 6
 MOST_AROUND = 800
 ALIKE = 4  # letters of one source that look most like another
-TAKEN_FOR_ANOTHER = (
-    0.35  # of held letters: for moments they look like another letter, as every signer's do to some eyes
-)
-SHORTEST_TAKEN = 4  # steps of a letter that is held long enough for that
-MOST_TAKEN = {"still": 0.4, "moving": 0.8}  # of the letter's steps; what is drawn in the air shows all its sides
+TAKEN_FOR_ANOTHER = 0.6  # of letters drawn in the air: for moments the turning hand looks like other letters
+MOST_TAKEN = 0.8  # of such a letter's steps
 APART = 0.12  # most deviation of the places where letters of one word are shown, in face sides
 MOVING = "JZ"  # letters that are drawn in the air; their photographs are stills
 NEAR = 12
@@ -146,13 +143,13 @@ class Speller:
             turn = int(self.rng.integers(1, steps))
             return np.concatenate([self._held("I", turn, anchor), self._held_still("J", steps - turn, anchor)])
         held = self._held_still(letter, steps, anchor)
-        if steps >= SHORTEST_TAKEN and self.rng.random() < TAKEN_FOR_ANOTHER:
+        if letter in MOVING and self.rng.random() < TAKEN_FOR_ANOTHER:
             self._take_for_another(letter, held, anchor)
         return held
 
     def _take_for_another(self, letter: str, held: FloatArray, anchor: float) -> None:
         """Some steps of the letter show letters that look like it instead: it is one letter all the same."""
-        left = round(MOST_TAKEN["moving" if letter in MOVING else "still"] * len(held))
+        left = round(MOST_TAKEN * len(held))
         while left > 0:
             steps = int(self.rng.integers(1, left + 1))
             start = int(self.rng.integers(0, len(held) - steps + 1))

@@ -42,12 +42,12 @@ def test_moving_letters_last_longer_and_draw_their_path(speller: Speller) -> Non
         assert clip is not None and clip.symbols.count("#Z") >= 7
 
 
-def test_a_held_letter_looks_like_its_neighbours_for_moments(speller: Speller) -> None:
-    assert speller.alike["A"] and "A" not in speller.alike["A"]
+def test_a_letter_drawn_in_the_air_looks_like_its_neighbours_for_moments(speller: Speller) -> None:
+    assert speller.alike["Z"] and "Z" not in speller.alike["Z"]
     held = np.zeros((10, HAND), np.float32)
-    speller._take_for_another("A", held, 0.5)
+    speller._take_for_another("Z", held, 0.5)
     taken = int((held != 0).any(axis=1).sum())
-    assert 1 <= taken <= 4
+    assert 1 <= taken <= 8
 
 
 def test_real_spelling_needs_drawn_surroundings() -> None:
