@@ -40,57 +40,66 @@ _pixels_at: Any = intrinsic(_bytes_at)
 
 
 @kept
-def cut_all(addresses: NDArray[np.int64], shape: tuple[int, int], hands: Any, mouths: Any, looks: Any) -> None:
+def cut_all(addresses: NDArray[np.int64], shape: tuple[int, int], hands: Any, mouths: Any, looks: Any) -> int:
     """Hands and mouths of many canvases (each of `shape`, contiguous), which lie at `addresses`, in one call.
 
     `hands` are (numbers of the canvases (N,), squares (N, 3), mirrored (N,), into (N, size, size, 3)), `mouths` the same
-    without `mirrored`; `looks` is (`to_rgb`, `darkest`, `contrast`) of `cut_hands` and `cut_mouth`.
+    without `mirrored`; `looks` is (`to_rgb`, `darkest`, `contrast`) of `cut_hands` and `cut_mouth`. What is returned says
+    nothing, see `_fetched`.
     """
     to_rgb, darkest, contrast = looks
+    fetched = 0
     canvases, squares, mirrored, into = hands
     for number in range(len(canvases)):
         canvas = carray(_pixels_at(addresses[canvases[number]]), shape)
-        cut_hands(
+        fetched += cut_hands(
             canvas, squares[number : number + 1], mirrored[number : number + 1], to_rgb, into[number : number + 1]
         )
     lips, of_lips, grey = mouths
     for number in range(len(lips)):
         canvas = carray(_pixels_at(addresses[lips[number]]), shape)
         left, top, side = of_lips[number]
-        cut_mouth(canvas, (left, top, side), darkest, contrast, grey[number])
+        fetched += cut_mouth(canvas, (left, top, side), darkest, contrast, grey[number])
+    return fetched
 
 
 @kept
 def cut_hands(
     canvas: Pixels, squares: NDArray[np.int64], mirrored: NDArray[np.bool_], to_rgb: Floats, into: Pixels
-) -> None:
+) -> int:
     """Squares (N, 3) of an I420 canvas, each left, top, side in whole pixels of Y, -> RGB `into` (N, size, size, 3) by the
-    matrix `to_rgb` (3, 4)."""
+    matrix `to_rgb` (3, 4). What is returned says nothing, see `_fetched`."""
     size, height, width = into.shape[1], canvas.shape[0] // 3 * 2, canvas.shape[1]
     chroma = canvas[height:].reshape(2, height // 2, width // 2)
     planes = np.empty((3, size, size), np.float32)
     y, u, v = planes[0], planes[1], planes[2]
+    fetched = 0
     for number in range(len(squares)):
         left, top, side = squares[number]
+        fetched += _fetched(canvas[:height], left, top, side) + _fetched(chroma[0], left // 2, top // 2, side // 2)
+        fetched += _fetched(chroma[1], left // 2, top // 2, side // 2)
         _resample(canvas[:height], np.float32(left), np.float32(top), np.float32(side), y)
         half = np.float32(side) / 2
         _resample(chroma[0], np.float32(left) / 2, np.float32(top) / 2, half, u)
         _resample(chroma[1], np.float32(left) / 2, np.float32(top) / 2, half, v)
         _colour(y, u, v, mirrored[number], to_rgb, into[number])
+    return fetched
 
 
 @kept
-def cut_mouth(canvas: Pixels, square: tuple[int, int, int], darkest: float, contrast: float, into: Pixels) -> None:
+def cut_mouth(canvas: Pixels, square: tuple[int, int, int], darkest: float, contrast: float, into: Pixels) -> int:
     """One square of Y as grey in full range, what the RGB picture's 0.299 R + 0.587 G + 0.114 B is, `into` (size, size);
-    `darkest` is black's Y, `contrast` what a level of Y is worth."""
+    `darkest` is black's Y, `contrast` what a level of Y is worth. What is returned says nothing, see `_fetched`."""
     size, height = into.shape[0], canvas.shape[0] // 3 * 2
     y = np.empty((size, size), np.float32)
     left, top, side = square
+    fetched: int = _fetched(canvas[:height], left, top, side)
     _resample(canvas[:height], np.float32(left), np.float32(top), np.float32(side), y)
     for row in range(size):
         for column in range(size):
             value = (y[column, row] - np.float32(darkest)) * np.float32(contrast) + _ROUNDING
             into[row, column] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))
+    return fetched
 
 
 @kept
@@ -145,6 +154,19 @@ def _weighed_pixels(lines: Pixels, first: NDArray[np.int64], weights: Floats, in
             weight, line = weights[out, tap], lines[min(max(start + tap, 0), last)]
             for column in range(len(total)):
                 total[column] += weight * np.float32(line[column])
+
+
+@kept
+def _fetched(plane: Pixels, left: int, top: int, side: int) -> int:
+    """Has the square's lines fetched from memory, all of them at once: the passes over it would wait for one after the other.
+    The sum of a pixel of every 64, which must be returned to the interpreter, or the compiler would leave it out."""
+    total, width = 0, plane.shape[1]
+    first, last = min(max(left, 0), width - 1), min(max(left + side, 0), width - 1)
+    for row in range(max(top, 0), min(top + side + 1, len(plane))):
+        for column in range(first, last, 64):
+            total += plane[row, column]
+        total += plane[row, last]
+    return total
 
 
 @kept
