@@ -1,5 +1,6 @@
 """Sentences of one real corpus written word by word: a small encoder-decoder (transformers' Marian, Vaswani et al. 2017) from
-glosses to words, each with a vocabulary of its own, and beam search by transformers.
+glosses to words, each with a vocabulary of its own; of ten sentences found by transformers' beam search the one that is most
+like the others is said (`models.consensus`).
 
 For a corpus with one narrow topic whole words are shorter and easier to learn than pieces; a word that was met once cannot be
 written. On disk matrices have eight bits with a scale a row.
@@ -18,12 +19,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import MarianConfig, MarianMTModel
 
+from models.consensus import consensus
 from models.refine import RefinerError
 
 PAD_ID, START_ID, END_ID, UNKNOWN_ID = range(4)
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 VOCABULARY, WEIGHTS, SHAPE = "words.json", "words.safetensors", "shape.json"
-BATCH, BEAMS, ALPHA, LONGEST = 32, 5, 1.0, 60
+BATCH, BEAMS, LONGEST = 32, 10, 60
 LEVELS = 127
 
 
@@ -91,9 +93,8 @@ def network(words: Words, shape: Shape, **dropout: float) -> MarianMTModel:
 class WordWriter:
     """Writes sentences in one dialect. One caller at a time."""
 
-    def __init__(self, model: MarianMTModel, words: Words, shape: Shape, alpha: float = ALPHA) -> None:
-        self.model, self.words, self._shape = model.eval(), words, shape
-        self.dialect, self.alpha = words.dialect, alpha
+    def __init__(self, model: MarianMTModel, words: Words, shape: Shape) -> None:
+        self.model, self.words, self._shape, self.dialect = model.eval(), words, shape, words.dialect
 
     @staticmethod
     def is_in(folder: Path, dialect: str) -> bool:
@@ -103,7 +104,7 @@ class WordWriter:
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.words.save(folder)
-        (folder / SHAPE).write_text(json.dumps({**vars(self._shape), "alpha": self.alpha}) + "\n", encoding="utf-8")
+        (folder / SHAPE).write_text(json.dumps(vars(self._shape)) + "\n", encoding="utf-8")
         save_file(_in_eight_bits(self.model.state_dict()), folder / WEIGHTS)
 
     @classmethod
@@ -112,34 +113,36 @@ class WordWriter:
         for name in (VOCABULARY, SHAPE, WEIGHTS):
             if not (folder / name).is_file():
                 raise RefinerError(f"expected {folder / name}, but it is missing: make it with `signbind train words`")
-        words, held = Words.load(folder), json.loads((folder / SHAPE).read_text(encoding="utf-8"))
-        alpha, shape = held.pop("alpha"), Shape(**held)
+        words, shape = Words.load(folder), Shape(**json.loads((folder / SHAPE).read_text(encoding="utf-8")))
         model = network(words, shape)
         model.load_state_dict(_unpacked(load_file(folder / WEIGHTS)), strict=False)
         model.tie_weights()
-        return cls(model, words, shape, alpha)
+        return cls(model, words, shape)
 
-    def write(self, rows: Sequence[Sequence[str]], *, beams: int = BEAMS, alpha: float | None = None) -> list[str]:
-        """The best sentence of each line of glosses; scores are log-probabilities over length to the power `alpha`, the
-        writer's own if None."""
-        alpha = self.alpha if alpha is None else alpha
+    def write(self, rows: Sequence[Sequence[str]], *, beams: int = BEAMS) -> list[str]:
+        """One sentence a line of glosses: the consensus of `beams` likely ones."""
         order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
         found = [""] * len(rows)
         for start in range(0, len(order), BATCH):
             part = order[start : start + BATCH]
-            for place, text in zip(part, self._written([rows[place] for place in part], beams, alpha), strict=True):
-                found[place] = text
+            for place, likely in zip(part, self._likely([rows[place] for place in part], beams), strict=True):
+                sentences, scores = zip(*likely, strict=True)
+                found[place] = " ".join(sentences[consensus(sentences, scores)])
         return found
 
     @torch.inference_mode()
-    def _written(self, rows: Sequence[Sequence[str]], beams: int, alpha: float) -> list[str]:
+    def _likely(self, rows: Sequence[Sequence[str]], beams: int) -> list[list[tuple[list[str], float]]]:
+        """The best sentences of each row and their mean log-probabilities a word, by beam search."""
         glosses, table = self.words.gloss_table, self.words.word_table
         asked = padded([ids_of(row, glosses) for row in rows])
-        said = cast(Any, self.model).generate(
-            input_ids=asked, attention_mask=(asked != PAD_ID).long(), num_beams=beams, length_penalty=alpha,
-            max_length=LONGEST, do_sample=False, early_stopping=False, suppress_tokens=[PAD_ID, START_ID, UNKNOWN_ID],
+        found = cast(Any, self.model).generate(
+            input_ids=asked, attention_mask=(asked != PAD_ID).long(), num_beams=beams, num_return_sequences=beams,
+            length_penalty=1.0, max_length=LONGEST, do_sample=False, early_stopping=False,
+            suppress_tokens=[PAD_ID, START_ID, UNKNOWN_ID], return_dict_in_generate=True, output_scores=True,
         )  # fmt: skip
-        return [" ".join(table[one] for one in line if one >= len(SPECIAL)) for line in said.tolist()]
+        said = [[table[one] for one in line if one >= len(SPECIAL)] for line in found.sequences.tolist()]
+        pairs = list(zip(said, found.sequences_scores.tolist(), strict=True))
+        return [pairs[start : start + beams] for start in range(0, len(pairs), beams)]
 
 
 def _in_eight_bits(state: dict[str, Tensor]) -> dict[str, Tensor]:
