@@ -12,7 +12,7 @@ import torch
 from models.dialects import EDITED
 from models.evaluation.gloss2text import evaluate
 from models.refine import RefinerError
-from models.text_writer import TextWriter
+from models.text_writer import TextWriter, writer_of
 from models.training import lora_stage, text_adapters, text_stage
 from models.training.language_stage import Size
 from models.training.text_data import Sentences, script_of
@@ -108,3 +108,10 @@ def test_the_bundled_adapter_writes_without_a_base() -> None:
     assert short == "this is a disgrace ."
     assert long.startswith("we need a new law for ")
     assert long.endswith("atlantis .")  # never met, and copied
+
+
+def test_the_bundled_german_is_found_by_its_name() -> None:
+    writer = writer_of(BUNDLED, "phoenix")
+    assert writer.dialect == "phoenix"
+    assert writer.write([["GUT", "ABEND", "LIEB", "ZUSCHAUER"]]) == ["guten abend liebe zuschauer ."]
+    assert sum(file.stat().st_size for file in (BUNDLED.parent / "phoenix").iterdir()) < 6_000_000
