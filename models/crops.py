@@ -16,16 +16,14 @@ from numpy.typing import NDArray
 from models.canvas import BLACK, RANGE_Y, TO_RGB
 from models.clock import HEIGHT, WIDTH
 from models.cutting import cut_all, cut_hands, cut_mouth
-from models.following import measure
+from models.following import Box, measure, rows_of
 from models.layout import GEOMETRY
-from models.locate import rows_of
 
 HAND_SIDE, HAND_ENLARGE = 64, 1.25
 MOUTH_SIDE, MOUTH_ENLARGE = 40, 1.2
 HANDS = ("right_hand", "left_hand")
 
 Pixels = NDArray[np.uint8]
-Box = tuple[float, float, float]
 
 
 class Found(NamedTuple):

@@ -1,7 +1,7 @@
 """Where the signer's parts are, from frame to frame, of many slots in one compiled call: which peaks count, smoothed places, and
 what the geometry channels say of them.
 
-Boxes are rows of (there 0 or 1, x, y, side) in the order of `models.locate.PARTS`, centres as shares of the picture's width and
+Boxes are rows of (there 0 or 1, x, y, side) in the order of PARTS, centres as shares of the picture's width and
 height, sides of its height; what is not there is all zero. A slot's memory, its `places` (PARTS, 9), has of each part its
 smoothed box, the frames since it was last found, and its box of the frame before.
 """
@@ -9,6 +9,7 @@ smoothed box, the frames since it was last found, and its box of the frame befor
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,14 @@ Limits = tuple[float, float, float]
 """Heat from which on a part is there; distance, in their sides, under which two hands may be one; the share of the stronger's
 heat under which the weaker of the two is dropped."""
 
+Box = tuple[float, float, float]
+Boxes = dict[str, Box | None]
+
+PARTS = ("right_hand", "left_hand", "face", "mouth")
+RIGHT, LEFT, FACE, MOUTH = range(4)
 THERE, X, Y, SIDE = range(4)
 MISSED, BEFORE = 4, 5
 PLACE = 9
-RIGHT, LEFT, FACE, MOUTH = range(4)
 KEPT_FRAMES = (3, 3, 12, 12)
 """Of a part: so many frames without it keep its last box."""
 ASPECT = 4 / 3
@@ -42,7 +47,20 @@ MOUTH_BELOW_FACE = 0.22
 
 def nowhere(slots: int) -> Floats:
     """What is remembered of slots that nothing was seen of: (slots, PARTS, 9)."""
-    return np.zeros((slots, 4, PLACE))
+    return np.zeros((slots, len(PARTS), PLACE))
+
+
+def rows_of(boxes: Mapping[str, Box | None]) -> Floats:
+    """Boxes by their parts' names as rows (PARTS, 4)."""
+    found = (boxes.get(name) for name in PARTS)
+    return np.array([(0, 0, 0, 0) if box is None else (1, *box) for box in found], np.float64)
+
+
+def boxes_of(rows: Floats) -> Boxes:
+    """The reverse of `rows_of`."""
+    return {
+        name: (x, y, side) if there else None for name, (there, x, y, side) in zip(PARTS, rows.tolist(), strict=True)
+    }
 
 
 @kept_exactly

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.canvas import SMALL_HEIGHT, SMALL_WIDTH, shrink
-from models.following import BEFORE, Limits, choose, nowhere, smooth
+from models.following import BEFORE, Limits, boxes_of, choose, nowhere, rows_of, smooth
+from models.following import PARTS as PARTS
+from models.following import Box as Box
+from models.following import Boxes as Boxes
 
-PARTS = ("right_hand", "left_hand", "face", "mouth")
 STRIDE = 4
 GRID_WIDTH, GRID_HEIGHT = SMALL_WIDTH // STRIDE, SMALL_HEIGHT // STRIDE
 CHANNELS = 4  # a part: heat, x, y, log side
 
 Pixels = NDArray[np.uint8]
-Box = tuple[float, float, float]
-Boxes = dict[str, Box | None]
 
 
 @dataclass(frozen=True)
@@ -157,16 +157,3 @@ class BoxSmoother:
         smooth(rows, self.place)
         self.place[:, BEFORE:] = rows
         return boxes_of(rows)
-
-
-def rows_of(boxes: Mapping[str, Box | None]) -> NDArray[np.float64]:
-    """Boxes as `models.following` has them: (PARTS, 4)."""
-    found = (boxes.get(name) for name in PARTS)
-    return np.array([(0, 0, 0, 0) if box is None else (1, *box) for box in found], np.float64)
-
-
-def boxes_of(rows: NDArray[np.float64]) -> Boxes:
-    """The reverse of `rows_of`."""
-    return {
-        name: (x, y, side) if there else None for name, (there, x, y, side) in zip(PARTS, rows.tolist(), strict=True)
-    }

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.clock import CHUNK_FRAMES
-from models.following import PLACE
+from models.following import PARTS, PLACE
 from models.hypothesis import StreamOptions
 from models.layout import NUMBERS
-from models.locate import PARTS
 from models.segments import Segmenter
 
 NOWHERE = -1.0

@@ -25,9 +25,10 @@ from models.checkpoint import EIGHT_BITS
 from models.clock import CHUNK_FRAMES
 from models.crops import Found
 from models.features import HandEncoder
+from models.following import PARTS, Boxes
 from models.layout import GEOMETRY, HAND, MANUAL, MOUTH
 from models.lips import MouthEncoder
-from models.locate import PARTS, Boxes, Locator, PeakLocator
+from models.locate import Locator, PeakLocator
 
 Frames = NDArray[np.uint8]
 Chunks = Frames | Mapping[int, Sequence[Frames]]

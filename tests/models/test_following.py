@@ -4,9 +4,9 @@ import numpy as np
 
 from models import crops
 from models.clock import CHUNK_FRAMES
-from models.following import THERE, follow, nowhere
+from models.following import PARTS, THERE, Boxes, boxes_of, follow, nowhere
 from models.layout import GEOMETRY
-from models.locate import PARTS, Boxes, BoxSmoother, Locator, LocatorConfig, boxes_of
+from models.locate import BoxSmoother, Locator, LocatorConfig
 
 SLOTS, CHUNKS = 3, 6
 
