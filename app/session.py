@@ -241,8 +241,7 @@ class Session:
         )  # fmt: skip
         self._engine.worker.note_queue_wait(max(0.0, message.begun_s - chunk.submitted_s) * 1e3)
         self._metrics.queue_wait.labels(*self._engine.worker.labels).observe(queue_ms / 1e3)
-        if message.signer_visible is not None:
-            self._signer_visible = message.signer_visible
+        self._signer_visible = message.signer_visible
 
     def _tell(self, told: tuple[Told, ...]) -> None:
         for one in told:

@@ -83,7 +83,6 @@ class Update:
     segment_id: int
     at_ms: int
     hypothesis: Hypothesis | None
-    signer_visible: bool
 
 
 @dataclass(frozen=True)

@@ -140,11 +140,6 @@ def peaks(maps: Tensor) -> Tensor:
     return torch.stack([heat.sigmoid(), x, y, at[:, :, 3].clamp(-4.5, 0.5).exp()], -1)
 
 
-def signer_visible(boxes: Mapping[str, Box | None]) -> bool:
-    """Whether someone can be translated: a face, or a hand."""
-    return any(boxes.get(name) is not None for name in ("face", "right_hand", "left_hand"))
-
-
 @dataclass
 class BoxSmoother:
     """Steadies one signer's boxes, causally, as `following.smooth` does; one object a stream, a new one for a new stream."""

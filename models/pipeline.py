@@ -250,7 +250,7 @@ class Translator:
         hypothesis = slot.hypothesis(self.joint) if kind != "started" else None
         segmenter = slot.segmenter
         at = {"started": segmenter.start or 0, "ended": segmenter.last_signing}.get(kind, segmenter.now)
-        return Update(kind, segmenter.segment_id, milliseconds(at), hypothesis, slot.seen > 0)  # type: ignore[arg-type]
+        return Update(kind, segmenter.segment_id, milliseconds(at), hypothesis)  # type: ignore[arg-type]
 
     def _slot(self, row: int) -> Slot:
         slot = self._open[row]

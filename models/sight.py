@@ -52,6 +52,10 @@ class Seen:
     tracked: Mapping[int, Places]
     took_ms: float
 
+    def shows_someone(self, row: int) -> bool:
+        """Whether there is anybody in a row's chunk who could be translated: a face, or a hand."""
+        return bool((self.hands[row] | self.faces[row]).any())
+
     @staticmethod
     def together(parts: Sequence[tuple[Seen, list[int]]]) -> Seen:
         """Chunks that were seen apart, each with its rows, as if they had been seen at once; no row is in two of them."""

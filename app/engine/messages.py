@@ -145,8 +145,7 @@ class Stepped:
     stream: int
     positions: tuple[int, ...]
     told: tuple[Told, ...]
-    signer_visible: bool | None
-    """None: this chunk says nothing of it."""
+    signer_visible: bool
     begun_s: float
     timings_ms: dict[str, float] = field(default_factory=dict)
     """sight, experts, fusion: of the batched step."""

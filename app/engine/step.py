@@ -190,8 +190,7 @@ class EngineStep:
         for slot, (chunk, begun_s) in chunks.items():
             self._keep(slot, features[slot])
             told = self._tell(slot, updates[slot])
-            visible = updates[slot][-1].signer_visible if updates[slot] else None
-            self._send(Stepped(chunk.stream, chunk.positions, told, visible, begun_s, timings_ms))
+            self._send(Stepped(chunk.stream, chunk.positions, told, seen.shows_someone(slot), begun_s, timings_ms))
 
     def _mask(self, chunks: Collection[int]) -> NDArray[np.bool_]:
         active = np.zeros(self._translator.slots, bool)

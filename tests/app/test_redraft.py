@@ -27,8 +27,8 @@ def caption(text: str) -> Caption:
 @pytest.fixture
 def book() -> CaptionBook:
     held = CaptionBook(Choices(), round)
-    held.told(Update("started", 0, 0, None, True), None, MEASURED, 1.0)
-    held.told(Update("hypothesis", 0, 400, hypothesis(ME), True), caption("I"), MEASURED, 1.0)
+    held.told(Update("started", 0, 0, None), None, MEASURED, 1.0)
+    held.told(Update("hypothesis", 0, 400, hypothesis(ME)), caption("I"), MEASURED, 1.0)
     return held
 
 
@@ -39,15 +39,15 @@ def test_a_sentence_of_the_same_words_is_the_drafts_next_revision(book: CaptionB
     assert (event.rev, event.stage, event.is_final, event.text) == (2, "draft", False, "I am here.")
     assert event.latency_ms.llm == 30.0
     assert event.stable_prefix_len == 0, "what is signed next may change the whole sentence"
-    again = Update("hypothesis", 0, 720, moved, True)
+    again = Update("hypothesis", 0, 720, moved)
     assert book.told(again, caption("I"), MEASURED, 2.0) == [], "the tokens say nothing new"
 
 
 def test_a_sentence_that_comes_too_late_is_not_said(book: CaptionBook) -> None:
     written = RefinedDraft(1, 0, hypothesis(ME), caption("I am here."), 30.0)
-    book.told(Update("hypothesis", 0, 800, hypothesis(ME, GO), True), caption("I go"), MEASURED, 2.0)
+    book.told(Update("hypothesis", 0, 800, hypothesis(ME, GO)), caption("I go"), MEASURED, 2.0)
     assert book.redraft(written, 2.0) == []
-    book.told(Update("ended", 0, 800, hypothesis(ME, GO), True), caption("I go"), MEASURED, 2.0)
+    book.told(Update("ended", 0, 800, hypothesis(ME, GO)), caption("I go"), MEASURED, 2.0)
     assert book.redraft(replace(written, hypothesis=hypothesis(ME, GO)), 2.0) == []
     assert book.redraft(replace(written, segment_id=9), 2.0) == []
 

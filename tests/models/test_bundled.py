@@ -1,9 +1,12 @@
 """The bundled weights on signers that they were not trained on: what the README says of them stays true."""
 
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from models.clock import CHUNK_FRAMES
 from models.evaluation.synthetic import found_glosses, found_letters, only_frames
 from models.hypothesis import Hypothesis, Token
 from models.lexemes import FUNCTION_WORDS
@@ -54,3 +57,14 @@ def test_a_sign_alone_does_not_become_a_story(translator: Translator, gloss: str
     [caption] = translator.refine([Hypothesis((token,), 1, 0, 500, 0.7, (1.0, 0.0, 0.0), 0.99, 5.0, 1.0)])
     said = {word.text.strip(".,?!").lower() for word in caption.words}
     assert said - FUNCTION_WORDS <= {gloss.lower()}
+
+
+def test_who_sits_still_is_seen_and_an_empty_picture_shows_nobody(translator: Translator) -> None:
+    clip = corpus.clip(1_700_001, "My name is Anna.", held_out=True)
+    resting = list(islice(only_frames(clip), CHUNK_FRAMES))
+    empty = [np.full_like(picture, 90) for picture in resting]
+    eyes = Translator.load(CHECKPOINT, slots=2).sight
+    for row in range(2):
+        eyes.reset(row)
+    seen = eyes.encode({0: resting, 1: empty}, np.array([True, True]))
+    assert seen.shows_someone(0) and not seen.shows_someone(1)

@@ -14,7 +14,6 @@ from models.locate import (
     Locator,
     LocatorConfig,
     peaks,
-    signer_visible,
 )
 
 
@@ -98,9 +97,3 @@ def test_smoother_never_sees_the_future() -> None:
     whole, half = BoxSmoother(), BoxSmoother()
     early = [whole(row) for row in boxes][:3]
     assert [half(row) for row in boxes[:3]] == early
-
-
-def test_signer_is_visible_by_face_or_hand() -> None:
-    assert signer_visible(_boxes(face=(0.5, 0.5, 0.2)))
-    assert signer_visible(_boxes(left_hand=(0.5, 0.5, 0.2)))
-    assert not signer_visible(_boxes(mouth=(0.5, 0.5, 0.2)))

@@ -89,7 +89,7 @@ async def test_an_interrupted_stream_asks_again_for_what_was_not_answered() -> N
         stream.finalize()
         stream.set_vocabulary(("Maria",))
         asked = [message for message in sent if type(message).__name__ in ("Chunk", "Finalize")]
-        worker._on_message(Stepped(stream.number, tuple(range(8)), (), None, 0.0))
+        worker._on_message(Stepped(stream.number, tuple(range(8)), (), True, 0.0))
         stream.note_sentence("My name is Maria.")
         worker._interrupt_streams()
         sent.clear()
@@ -131,6 +131,6 @@ async def test_quick_deaths_alone_do_not_give_a_stream_up() -> None:
         stream.submit(tuple(range(8)))
         assert all(stream.outlives(now_s) for now_s in (0.0, 1.0, 2.0, DEATHS_S - 0.1))
         assert not stream.outlives(DEATHS_S)
-        stream.hear(Stepped(stream.number, tuple(range(8)), (), None, 0.0))
+        stream.hear(Stepped(stream.number, tuple(range(8)), (), True, 0.0))
         stream.submit(tuple(range(8)))
         assert stream.outlives(DEATHS_S + 1.0)

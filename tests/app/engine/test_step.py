@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from app.engine.messages import Chunk, Closed, CloseStream, Finalize, Finalized, FromWorker, Open, Stepped
@@ -18,6 +19,7 @@ from models.canvas import I420_ROWS
 from models.clock import CHUNK_FRAMES, WIDTH
 from models.hypothesis import StreamOptions, Update
 from models.pipeline import Translator
+from models.sight import Seen
 
 CHUNKS = 3
 
@@ -115,8 +117,10 @@ class TwoEyes:
         for slot in frames:
             assert self.ends[slot].acquire(timeout=30)
 
-    def together(self, parts: list[tuple[Any, list[int]]]) -> None:
+    def together(self, parts: list[tuple[Any, list[int]]]) -> Seen:
         self.advanced.append([slots for _, slots in parts])
+        nothing, nobody = torch.zeros(self.slots, CHUNK_FRAMES, 1), np.zeros((self.slots, CHUNK_FRAMES), bool)
+        return Seen(nothing, nothing, nobody, nobody, nobody[:, 0], {}, 0.0)
 
     def advance(self, seen: Any, active: NDArray[np.bool_]) -> list[list[Update]]:
         return [[] for _ in range(self.slots)]
