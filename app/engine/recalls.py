@@ -58,7 +58,9 @@ class Recalls:
             return cls(descriptor, slots, chunks)
         except OSError as error:
             os.close(descriptor)
-            raise MemoryError(f"no {_bytes(slots, chunks) >> 20} MiB of shared memory for features") from error
+            raise MemoryError(
+                f"no {_bytes(slots, chunks) >> 20} MiB of shared memory for features: set fewer SIGNBIND_SLOTS"
+            ) from error
 
     def note_features(self, slot: int, chunk: int, features: NDArray[np.float32]) -> None:
         """Features (CHUNK_FRAMES, STEP) of the stream's chunk number `chunk`, counted from 0."""
