@@ -109,13 +109,17 @@ class WordWriter:
 
     @classmethod
     def load(cls, folder: Path) -> WordWriter:
-        """RefinerError says which file is missing."""
+        """RefinerError says which file is missing, or which weights a file lacks."""
         for name in (VOCABULARY, SHAPE, WEIGHTS):
             if not (folder / name).is_file():
                 raise RefinerError(f"expected {folder / name}, but it is missing: make it with `signbind train words`")
         words, shape = Words.load(folder), Shape(**json.loads((folder / SHAPE).read_text(encoding="utf-8")))
         model = network(words, shape)
-        model.load_state_dict(_unpacked(load_file(folder / WEIGHTS)), strict=False)
+        kept = model.load_state_dict(_unpacked(load_file(folder / WEIGHTS)), strict=False)
+        if lacking := [name for name in (*kept.missing_keys, *kept.unexpected_keys) if not _is_left_out(name)]:
+            raise RefinerError(
+                f"{folder / WEIGHTS} does not fit {SHAPE} beside it, by {lacking[0]} first: make both with `signbind train words`"
+            )
         model.tie_weights()
         return cls(model, words, shape)
 
@@ -149,7 +153,7 @@ def _in_eight_bits(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Matrices as int8 with "NAME.scale" (rows, 1); what is tied to another matrix or computed is left out."""
     held: dict[str, Tensor] = {}
     for name, value in state.items():
-        if name.startswith("lm_head") or "embed_positions" in name:
+        if _is_left_out(name):
             continue
         if value.ndim == 2 and value.shape[0] > 1:
             scale = (value.abs().amax(1, keepdim=True) / LEVELS).clamp(min=1e-8)
@@ -157,6 +161,11 @@ def _in_eight_bits(state: dict[str, Tensor]) -> dict[str, Tensor]:
         else:
             held[name] = value.clone()
     return held
+
+
+def _is_left_out(name: str) -> bool:
+    """What is tied to another matrix, or computed."""
+    return name.startswith("lm_head") or "embed_positions" in name
 
 
 def _unpacked(held: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn.functional import cosine_similarity
 
 from models.evaluation.gloss2text import evaluate
@@ -16,7 +18,7 @@ from models.text_writer import writer_of
 from models.training import words_stage
 from models.training.word_starts import Parts, parts_of, start_vectors
 from models.training.words_stage import Learner, Recipe, batches, split, standing, train, varied, words_of
-from models.word_writer import END_ID, PAD_ID, START_ID, UNKNOWN_ID, Shape, Words, WordWriter, ids_of
+from models.word_writer import END_ID, PAD_ID, START_ID, UNKNOWN_ID, WEIGHTS, Shape, Words, WordWriter, ids_of
 
 WEATHER = {"REGEN": "regen", "SCHNEE": "schnee", "SONNE": "sonne", "NEBEL": "nebel"}
 DAYS = {"MORGEN": "morgen", "HEUTE": "heute", "SONNTAG": "am sonntag"}
@@ -161,3 +163,12 @@ def test_the_merged_network_says_what_the_learner_says() -> None:
             input_ids=batch.glosses, attention_mask=(batch.glosses != PAD_ID).long(), decoder_input_ids=batch.said
         ).logits[batch.wanted != PAD_ID]
     torch.testing.assert_close(said, logits, rtol=1e-4, atol=1e-4)
+
+
+def test_a_file_that_lacks_weights_is_refused_by_the_first_one(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "weights" / "phoenix", tmp_path / "torn")
+    weights = load_file(tmp_path / "torn" / WEIGHTS)
+    gone = next(name for name in weights if name.endswith("fc1.weight"))
+    save_file({name: value for name, value in weights.items() if name != gone}, tmp_path / "torn" / WEIGHTS)
+    with pytest.raises(RefinerError, match=f"{gone}.*signbind train words"):
+        WordWriter.load(tmp_path / "torn")
