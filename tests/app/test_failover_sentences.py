@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import signal
+import time
 
 import pytest
 
@@ -26,14 +27,17 @@ async def captions(services: Services) -> Transcript:
         return await transcribe(services, file.fileno(), Options(), interim=True)
 
 
-async def killing(services: Services, seed: int) -> int:
-    """Kills the worker so many times while streams run, at random moments; returns how often."""
+async def killing(services: Services, seed: int, calm_s: float) -> int:
+    """Kills the worker KILLS times while a video is translated, which takes `calm_s` in peace, at random moments of it;
+    returns how often."""
     (worker,), rng = services.pool.workers, random.Random(seed)
     for _ in range(KILLS):
         async with asyncio.timeout(START_TIMEOUT_S):
             while not (worker.is_ready and worker.streams):
                 await asyncio.sleep(0.01)
-        await asyncio.sleep(rng.uniform(0.05, 0.6))
+        await asyncio.sleep(
+            rng.uniform(0.1, 0.9) * calm_s / KILLS
+        )  # what is done stays done: all kills find it running
         killed = worker.process
         assert killed is not None
         os.kill(killed.process.pid or 0, signal.SIGKILL)
@@ -50,8 +54,10 @@ async def test_the_sample_has_the_same_captions_after_kills() -> None:
     settings = load_settings({}, slots=1, torch_threads=1, upload_refine_deadline_ms=60_000, draft_interval_ms=0)
     async with Services.create(settings) as services:
         await services.pool.until_ready(START_TIMEOUT_S)
+        begun_s = time.monotonic()
         calm = await captions(services)
-        troubled, kills = await asyncio.gather(captions(services), killing(services, seed=5))
+        calm_s = time.monotonic() - begun_s
+        troubled, kills = await asyncio.gather(captions(services), killing(services, 5, calm_s))
     assert kills == KILLS
     assert len(calm.captions) >= 3 and all(caption.stage == "refined" for caption in calm.captions)
     assert [said(caption) for caption in troubled.captions] == [said(caption) for caption in calm.captions]
