@@ -10,7 +10,9 @@ Meets `names` in the pipeline only: how a spelled word is shown comes in as a fu
 
 from __future__ import annotations
 
+import logging
 import re
+import secrets
 import time
 import warnings
 from collections.abc import Collection, Mapping, Sequence
@@ -30,6 +32,8 @@ from models.prompt_cache import PromptCache
 from models.prompts import Refined, Request, Show, as_spelled, gloss_line, lower_start, most_pieces, prompt, slots_of
 from models.quantised import Precision, loading
 from models.sentence import sentence
+
+log = logging.getLogger("signbind.refine")
 
 ALONE = "default"
 """Name of the adapter that is given without a name: all requests use it that ask for none."""
@@ -163,8 +167,15 @@ class Sentences:
         self._requests = {key: request for key, request in self._requests.items() if key not in keys}
 
     def step(self, wait_s: float) -> list[tuple[int, Refined | None]]:
-        """One piece more of every sentence; those that are finished. It works, so it never waits."""
-        return [(key, self._refiner.sentence(self._requests.pop(key), row)) for key, row in self._writing.step()]
+        """One piece more of every sentence; the finished ones, None for what cannot be read. It works, so it never waits."""
+        return [(key, self._sentence(self._requests.pop(key), row)) for key, row in self._writing.step()]
+
+    def _sentence(self, request: Request, row: Written) -> Refined | None:
+        try:
+            return self._refiner.sentence(request, row)
+        except Exception:
+            log.exception("what was written for a segment cannot be read, reference %s", secrets.token_hex(4))
+            return None
 
     def poke(self) -> None:
         """Nothing waits here."""

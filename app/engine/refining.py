@@ -1,7 +1,8 @@
 """Segments -> sentences, in a thread beside the steps, so that the language model never delays the video.
 
 All streams share one running batch: a segment joins it at once, leaves with its sentence or at its deadline. What was too
-late or failed is answered with None, and the draft stays. Drafts of running segments are written in spare time, if asked.
+late or failed is answered with None, and the draft stays; what fails is logged with a reference and keeps nobody else waiting.
+Drafts of running segments are written in spare time, if asked.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
+import secrets
 import threading
 import time
 from collections import deque
@@ -141,11 +143,19 @@ class RefineThread:
         self._end(list(dict.fromkeys([*written, *self._queue.outdated()])))
 
     def _end(self, keys: list[int]) -> None:
-        """Ends running requests without a sentence."""
-        if keys and self._captions is not None:
-            self._captions.leave(keys)
+        """Ends running requests without a sentence: they are answered first, whether or not the language model can end them."""
+        ended = {key: self._queue.running[key] for key in keys}
         for key in keys:
             self._finish(key, None)
+        self._leave(ended)
+
+    def _leave(self, ended: Mapping[int, RefineRequest]) -> None:
+        if not ended or self._captions is None:
+            return
+        try:
+            self._captions.leave(list(ended))
+        except Exception:
+            _log_failure("ending", ended.values())
 
     def _begin(self) -> None:
         """Joins what may begin to the running batch."""
@@ -156,11 +166,21 @@ class RefineThread:
         if self._captions is None:
             self._end(list(begun))
             return
+        if not self._join(begun):
+            for key, one in begun.items():
+                if len(begun) == 1 or not self._join({key: one}):
+                    self._end([key])
+
+    def _join(self, begun: Mapping[int, RefineRequest]) -> bool:
+        """False where it fails; of several, one that is at fault keeps out the others."""
+        assert self._captions is not None, "nothing joins without a language model"
         try:
             self._captions.join({key: self._wanted(one) for key, one in begun.items()})
         except Exception:
-            log.exception("%s segments cannot be refined; their drafts stay", len(begun))
-            self._end(list(begun))
+            _log_failure("beginning", begun.values())
+            self._leave(begun)
+            return False
+        return True
 
     def _wanted(self, request: RefineRequest) -> Wanted:
         context = tuple(self._context.get(request.stream, ()))
@@ -171,11 +191,12 @@ class RefineThread:
         try:
             finished = self._captions.step(max(0.0, self._queue.first_deadline_s - time.monotonic()))
         except Exception:
-            log.exception("refining %s segments failed; their drafts stay", len(self._queue.running))
+            _log_failure("writing", self._queue.running.values())
             self._end(list(self._queue.running))
             return
         for key, caption in finished:
-            self._finish(key, caption)
+            if key in self._queue.running:  # else it was answered before, and could not be ended
+                self._finish(key, caption)
 
     def _finish(self, key: int, caption: Caption | None) -> None:
         request = self._queue.running.pop(key)
@@ -192,3 +213,9 @@ class RefineThread:
         self._context.setdefault(stream, deque(maxlen=CONTEXT_CAPTIONS)).append(text)
         while len(self._context) > MOST_STREAMS:
             del self._context[next(iter(self._context))]
+
+
+def _log_failure(doing: str, requests: Collection[RefineRequest]) -> None:
+    """Of the exception that is being handled."""
+    segments = ", ".join(f"{one.segment_id} of stream {one.stream}" for one in requests)
+    log.exception("%s segments failed (%s), reference %s; the drafts stay", doing, segments, secrets.token_hex(4))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import secrets
 import threading
 from collections.abc import Collection, Mapping
 
@@ -98,6 +99,9 @@ class RemoteSentences:
             refined = await self._ask(request)
         except (httpx.HTTPError, ValueError) as error:
             log.warning("the language model at %s: %s; the draft stays", self._llm.url, error or type(error).__name__)
+            refined = None
+        except Exception:
+            log.exception("its answer cannot be read, reference %s; the draft stays", secrets.token_hex(4))
             refined = None
         finally:
             del self._tasks[key]

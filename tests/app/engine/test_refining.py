@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -67,38 +67,77 @@ def texts_of(answers: Answers, count: int) -> dict[int, str | None]:
 
 
 class Watched:
-    """Captions that note what comes and goes; `held` keeps their steps from finishing anything."""
+    """Captions that note what comes and goes. While they are `held`, their steps wait as for a server that does not answer."""
 
     def __init__(self, inner: Captions, held: bool = False) -> None:
         self._inner, self.held = inner, held
         self.joined: list[list[Wanted]] = []
         self.left: list[int] = []
         self.most = self._now = 0
+        self._poked, self._changed = threading.Event(), threading.Condition()
 
     def join(self, wanted: Mapping[int, Wanted]) -> None:
         self._inner.join(wanted)
-        self.joined.append(list(wanted.values()))
-        self._now += len(wanted)
-        self.most = max(self.most, self._now)
+        with self._changed:
+            self.joined.append(list(wanted.values()))
+            self._now += len(wanted)
+            self.most = max(self.most, self._now)
+            self._changed.notify_all()
 
     def leave(self, keys: Collection[int]) -> None:
         self._inner.leave(keys)
-        self.left += keys
-        self._now -= len(keys)
+        with self._changed:
+            self.left += keys
+            self._now -= len(keys)
+            self._changed.notify_all()
 
     def step(self, wait_s: float) -> list[tuple[int, Caption | None]]:
         if self.held:
-            time.sleep(0.002)
+            self._poked.wait(wait_s)
+            self._poked.clear()
             return []
         finished = self._inner.step(wait_s)
         self._now -= len(finished)
         return finished
 
     def poke(self) -> None:
+        self._poked.set()
         self._inner.poke()
 
     def close(self) -> None:
         self._inner.close()
+
+    def release(self) -> None:
+        self.held = False
+        self.poke()
+
+    def await_that(self, holds: Callable[[], bool]) -> None:
+        with self._changed:
+            assert self._changed.wait_for(holds, WAIT_S), "it does not come"
+
+
+class Stuck(Watched):
+    """Captions that cannot end the segments of `stuck`; joining waits for `may_join`."""
+
+    def __init__(self, inner: Captions, stuck: Collection[int] = ()) -> None:
+        super().__init__(inner, held=bool(stuck))
+        self.stuck, self.may_join, self.joins = stuck, threading.Event(), threading.Event()
+
+    def join(self, wanted: Mapping[int, Wanted]) -> None:
+        self.joins.set()
+        assert self.may_join.wait(WAIT_S)
+        super().join(wanted)
+
+    def leave(self, keys: Collection[int]) -> None:
+        if set(keys) & set(self.stuck):
+            raise IndexError(f"no row for {keys}")
+        super().leave(keys)
+
+
+def stuck_captions(speaker: Speaker, *stuck: int) -> Stuck:
+    captions = speaker.captions()
+    assert captions is not None
+    return Stuck(captions, stuck)
 
 
 def watched(speaker: Speaker, held: bool = False) -> Watched:
@@ -152,7 +191,7 @@ def test_what_is_not_written_by_its_deadline_is_none_and_leaves(
     thread.request(request(1, "ME", "NAME", "#MARIA", in_s=0.3))
     thread.request(request(2, "ME", "NAME", "#MARIA", in_s=0.2))
     assert texts_of(answers, 2) == {1: None, 2: None}
-    captions.held = False
+    captions.release()
     thread.request(request(3, "THANK-YOU"))
     assert texts_of(answers, 1)[3] is not None
     assert captions.left[0] == 0 and captions.most == 1, "the one that ran has left, and made room"
@@ -196,10 +235,10 @@ def test_a_final_ends_the_drafts_that_are_being_written(speaker: Speaker, start:
     thread = start(captions, writes_drafts=True)
     for stream in (1, 2):
         thread.request(request(stream, "ME", "NAME", "#MARIA", is_final=False))
-    until(lambda: captions.most == 2)
+    captions.await_that(lambda: captions.most == 2)
     thread.request(request(3, "ME", "NAME", "#MARIA"))
-    until(lambda: captions.left == [0, 1])
-    captions.held = False
+    captions.await_that(lambda: captions.left == [0, 1])
+    captions.release()
     assert isinstance(answers.get(timeout=WAIT_S), Refined)
     assert answers.empty()
 
@@ -212,13 +251,56 @@ def test_a_failure_leaves_the_drafts_and_the_next_is_written(
     asked = request(1, "ME", "NAME", "#MARIA")
     thread.request(replace(asked, adapter="nobody"))
     assert texts_of(answers, 1) == {1: None}
-    assert "cannot be refined" in caplog.text
+    assert "segments failed (0 of stream 1), reference" in caplog.text
     thread.request(request(2, "THANK-YOU"))
     assert texts_of(answers, 1)[2] is not None
 
 
-def until(holds: Callable[[], bool]) -> None:
-    ends = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < ends, "it does not come"
-        time.sleep(0.005)
+def test_a_segment_that_cannot_be_ended_has_its_draft_and_the_others_go_on(
+    speaker: Speaker, start: Start, answers: Answers, caplog: pytest.LogCaptureFixture
+) -> None:
+    captions = stuck_captions(speaker, 0)
+    captions.may_join.set()
+    thread = start(captions)
+    thread.request(request(1, "ME", "NAME", "#MARIA", in_s=0.3))
+    thread.request(request(2, "ME", "NAME", "#ANNA"))
+    assert texts_of(answers, 1) == {1: None}
+    assert "(0 of stream 1), reference" in caplog.text
+    captions.release()
+    assert "Anna" in str(texts_of(answers, 1)[2])
+    thread.request(request(3, "THANK-YOU"))
+    assert texts_of(answers, 1)[3] is not None
+    assert answers.empty(), "what could not be ended is not answered again"
+
+
+def test_a_segment_that_cannot_begin_does_not_keep_out_those_beside_it(
+    speaker: Speaker, start: Start, answers: Answers
+) -> None:
+    captions = stuck_captions(speaker)
+    thread = start(captions)
+    thread.request(request(1, "THANK-YOU"))
+    assert captions.joins.wait(WAIT_S)
+    thread.request(replace(request(2, "ME", "NAME", "#MARIA"), adapter="nobody"))
+    thread.request(request(3, "ME", "NAME", "#ANNA"))
+    captions.may_join.set()
+    texts = texts_of(answers, 3)
+    assert texts[2] is None and "Anna" in str(texts[3])
+
+
+def test_a_sentence_that_cannot_be_read_leaves_its_draft_and_no_others(
+    speaker: Speaker, start: Start, answers: Answers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(token: Token, vocabulary: Sequence[str]) -> str:
+        raise KeyError(token.text)
+
+    monkeypatch.setattr(speaker.refiner, "show", broken)
+    captions = stuck_captions(speaker)
+    thread = start(captions)
+    thread.request(request(0, "THANK-YOU"))
+    assert captions.joins.wait(WAIT_S)
+    for stream in (1, 2, 3):
+        thread.request(request(stream, "ME", "NAME", "#MARIA" if stream == 1 else "WHAT"))
+    captions.may_join.set()
+    texts = texts_of(answers, 4)
+    assert {stream for stream, text in texts.items() if text is None} == {1}
+    assert "cannot be read, reference" in caplog.text

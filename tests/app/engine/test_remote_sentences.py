@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ from app.engine.remote_sentences import RemoteSentences, remote_adapters
 from models.hypothesis import Hypothesis, Token
 from models.lexemes import Lexemes
 from models.names import show
+from models.prompts import Show
 from models.speech import Speaker
 
 WAIT_S = 20.0
@@ -50,8 +52,8 @@ class Server:
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     port: int = 0
-    at_once: int = 0
-    most_at_once: int = 0
+    all_here: asyncio.Barrier | None = None
+    """If set, nothing is answered until so many requests are there at once."""
     hung_up: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -61,15 +63,12 @@ class Server:
     async def complete(self, request: Request) -> Response:
         self.asked.append({**await request.json(), "path": request.url.path})
         self.keys.append(request.headers.get("authorization"))
-        self.at_once += 1
-        self.most_at_once = max(self.at_once, self.most_at_once)
-        ends = time.monotonic() + self.delay_s
-        while time.monotonic() < ends:
-            await asyncio.sleep(0.01)
-            if await request.is_disconnected():
+        if self.all_here is not None:
+            await self.all_here.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.delay_s):
+                await request.receive()  # the body has been read: what still comes is the end of the connection
                 self.hung_up.set()
-                break
-        self.at_once -= 1
         answer = self.answer(self.asked[-1])
         return answer if isinstance(answer, Response) else JSONResponse(answer)
 
@@ -120,10 +119,10 @@ Connect = Callable[..., Refining]
 def connect() -> Iterator[Connect]:
     begun: list[RefineThread] = []
 
-    def connect(url: str, **options: Any) -> Refining:
+    def connect(url: str, shown: Show = show, **options: Any) -> Refining:
         llm = LlmConfig(url=url, model="base", **options)
         answers: queue.Queue[Refined | RefinedDraft] = queue.Queue()
-        captions = Speaker(None, None).captions(RemoteSentences(llm, LEXEMES, show))
+        captions = Speaker(None, None).captions(RemoteSentences(llm, LEXEMES, shown))
         begun.append(RefineThread(captions, answers.put))
         return Refining(begun[-1], answers)
 
@@ -186,12 +185,11 @@ def test_the_guard_drops_names_that_the_server_invents(server: Server, connect: 
 
 
 def test_many_requests_are_on_their_way_at_once(server: Server, connect: Connect) -> None:
-    server.delay_s = 0.3
+    server.all_here = asyncio.Barrier(16)
     refining = connect(server.url)
     for stream in range(16):
         refining.ask(stream, "ME", "NAME", "#MARIA")
     assert refining.texts(16) == dict.fromkeys(range(16), "My name is Maria.")
-    assert server.most_at_once == 16
 
 
 def test_a_late_answer_is_none_at_the_deadline_and_its_connection_ends(server: Server, connect: Connect) -> None:
@@ -225,6 +223,20 @@ def test_an_error_or_a_strange_answer_leaves_the_draft(
     server.answer = fixed("my name is <fs1>.")
     refining.ask(2, "ME", "NAME", "#MARIA")
     assert refining.texts() == {2: "My name is Maria."}
+
+
+def test_a_fault_of_our_own_leaves_the_draft_at_once(
+    server: Server, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(token: Token, vocabulary: Sequence[str]) -> str:
+        raise KeyError(token.text)
+
+    refining = connect(server.url, shown=broken)
+    begun_s = time.monotonic()
+    refining.ask(1, "ME", "NAME", "#MARIA")
+    assert refining.texts() == {1: None}
+    assert time.monotonic() - begun_s < WAIT_S / 2, "not only by the deadline"
+    assert "reference" in caplog.text and "KeyError: 'MARIA'" in caplog.text
 
 
 def test_nobody_at_the_url_leaves_the_draft_and_no_adapters(connect: Connect) -> None:
