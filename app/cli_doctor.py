@@ -66,7 +66,7 @@ def examine(asked: dict[str, Any]) -> list[Finding]:
     try:
         settings = load_settings(**asked)
     except SettingsError as error:
-        return [*findings, Finding("settings", "missing", f"{str(error).rstrip('.')}; mend this variable")]
+        return [*findings, Finding("settings", "missing", f"{str(error).rstrip('.')}; mend it")]
     said = ", ".join(sorted(name for name in os.environ if name.startswith("SIGNBIND_"))) or "none set: all defaults"
     return [
         *findings,
@@ -142,6 +142,10 @@ def codecs() -> Finding:
 
 
 def weights(folder: Path) -> Finding:
+    from app.settings import RANDOM
+
+    if str(folder).startswith(RANDOM):
+        return Finding("weights", "note", f"{folder}: random ones for tests, which understand nothing")
     if not folder.is_dir():
         return Finding("weights", "missing", f"no folder {folder}; reinstall SignBind or name one with --checkpoint")
     parts = {name: folder / f"{name}.safetensors" for name in NETWORKS}

@@ -43,5 +43,5 @@ def refuse_unservable(settings: Settings) -> None:
     if port.level != "ok":
         raise CliError(f"{port.text}.")
     found = weights(Path(settings.checkpoint))
-    if not settings.checkpoint.startswith("random:") and found.level == "missing":
+    if found.level == "missing":
         raise CliError(f"The weights cannot be served: {found.text}.")

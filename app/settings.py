@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +17,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "SIGNBIND_"
 BUNDLED_CHECKPOINT = Path(__file__).resolve().parent.parent / "models" / "checkpoints" / "compact"
+RANDOM = "random:"
+"""Begins the name of a checkpoint of random weights; its seed follows."""
 OTHER_VARIABLES = frozenset({"SIGNBIND_API_KEY", "SIGNBIND_TRACEBACK"})
 """Read by the command line, so no mistake when the server finds them."""
 
@@ -131,6 +134,14 @@ class Settings(BaseSettings):
     allowed_origins: Words = ()
     """Web origins besides the server's own; `*` allows all."""
 
+    @field_validator("checkpoint")
+    @classmethod
+    def _random_weights_have_a_seed(cls, checkpoint: str) -> str:
+        seed = checkpoint.removeprefix(RANDOM)
+        if seed != checkpoint and not re.fullmatch("[0-9]{1,18}", seed):
+            raise ValueError(f"expected a checkpoint's folder, or {RANDOM}SEED with a whole number, such as {RANDOM}0")
+        return checkpoint
+
     @field_validator("cache_dir", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
@@ -182,7 +193,8 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any
         return Settings(**{**_fields_of(environment), **overrides})
     except ValidationError as error:
         first = error.errors()[0]
-        name = PREFIX + ".".join(str(part) for part in first["loc"]).upper()
+        field = ".".join(str(part) for part in first["loc"])
+        name = f"--{field.replace('_', '-')}" if field in overrides else f"{PREFIX}{field.upper()}"
         said = first["msg"].removeprefix("Value error, ")
         got = (
             "" if SECRETS.intersection(map(str, first["loc"])) else f", got {first['input']!r}"

@@ -71,6 +71,9 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         (["live", "camera:x"], "camera:1"),
         (["live", __file__], "is not a video"),
         (["serve", "--checkpoint", "nowhere"], "--checkpoint"),
+        (["serve", "--checkpoint", "random:abc"], "--checkpoint: expected a checkpoint's folder, or random:SEED"),
+        (["serve", "--checkpoint", "random:"], "such as random:0, got 'random:'"),
+        (["bench", "memory", "--checkpoint", "random:-1"], "such as random:0, got 'random:-1'"),
         (["serve", "--host", "host.invalid"], "host.invalid"),
         (["serve", "--port", "70000"], "65535"),
         (["train", "locate", "--data", ".", "--device", "tpu"], "cuda"),
@@ -93,6 +96,13 @@ def test_a_wrong_setting_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setenv("SIGNBIND_SLOT", "3")
     assert main(["serve"]) == 2
     assert "SIGNBIND_SLOTS" in capsys.readouterr().err
+    monkeypatch.delenv("SIGNBIND_SLOT")
+    monkeypatch.setenv("SIGNBIND_CHECKPOINT", "random:abc")
+    assert main(["serve"]) == 2
+    assert capsys.readouterr().err == (
+        "signbind: SIGNBIND_CHECKPOINT: expected a checkpoint's folder, or random:SEED with a whole number, "
+        "such as random:0, got 'random:abc'.\n"
+    )
 
 
 def free_recipe(
@@ -137,6 +147,12 @@ def test_doctor_finds_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["doctor", "--checkpoint", str(tmp_path), "--port", str(taken_port)]) == 2
     assert "lacks locate" in " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert cli_doctor.free_port("127.0.0.1", taken_port).level == "note"
+
+
+def test_doctor_knows_random_weights(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("SIGNBIND_CHECKPOINT", "random:7")
+    assert main(["doctor"]) == 0
+    assert "random:7: random ones" in " ".join(capsys.readouterr().out.replace("│", " ").split())
 
 
 def test_cores_follow_a_containers_share(tmp_path: Path) -> None:

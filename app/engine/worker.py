@@ -24,6 +24,7 @@ from app.engine.refining import RefineThread
 from app.engine.remote_sentences import RemoteSentences, remote_adapters
 from app.engine.step import EngineStep
 from app.frames import FrameRing
+from app.settings import RANDOM
 from models import crops, ctc, names
 from models.canvas import I420_ROWS
 from models.clock import CHUNK_FRAMES, WIDTH
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from models.speech import Captions
 
 log = logging.getLogger("signbind.worker")
-
-RANDOM = "random:"
 
 
 class Outlet:
