@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from app import cli_doctor, cli_train
-from app.bench.figures import percentile
 from app.bench.one_stream import GOALS
 from app.cli import main
 from app.cli_errors import CliError
@@ -161,10 +160,6 @@ def test_cores_follow_a_containers_share(tmp_path: Path) -> None:
     assert usable_cores(quota) == 1
     quota.write_text("max 100000")
     assert usable_cores(quota) == usable_cores(tmp_path / "none") >= 1
-
-
-def test_percentiles_are_of_the_nearest_rank() -> None:
-    assert [percentile([3.0, 1.0, 2.0, 4.0], share) for share in (0.25, 0.5, 0.95)] == [1.0, 2.0, 4.0]
 
 
 @pytest.mark.slow

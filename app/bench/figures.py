@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+
+from models.percentile import percentile
 
 NOTHING = float("nan")
 """A figure that was not measured; null in JSON."""
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Nearest rank; NaN of nothing."""
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else NOTHING
 
 
 def percentiles(name: str, values: Sequence[float], *percents: int) -> dict[str, float]:

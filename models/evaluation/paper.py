@@ -21,11 +21,12 @@ from typing import Any
 import torch
 
 from models.clock import FRAME_RATE_HZ
-from models.evaluation.paper_load import Camera, LiveRun, Load, most_streams, percentile
+from models.evaluation.paper_load import Camera, LiveRun, Load, most_streams
 from models.evaluation.paper_rates import Sighted, matrix_rate, offline_rate, other_mouth, ways_tried
 from models.evaluation.paper_sentences import Burst, burst_summary
 from models.paper import PaperConfig, PaperSight, PaperTemporal
 from models.paper_engine import IN_FLIGHT, PaperEngine, Ticket
+from models.percentile import percentile
 from models.static_llama import Llama
 
 TEST_SET = {"clips": 2349, "frames": 504_000}

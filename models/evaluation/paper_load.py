@@ -11,7 +11,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,15 +22,11 @@ from torch import Tensor
 from models.clock import CHUNK_FRAMES, CHUNK_MS, FRAME_RATE_HZ
 from models.paper import CROPS, PaperConfig
 from models.paper_engine import IN_FLIGHT, PaperEngine, Ticket
+from models.percentile import percentile
 
 LAG_LIMIT_MS = 250.0
 NEARLY = 0.985
 POOL = 48  # different chunks in the host's memory; streams film them in turn
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Nearest rank; NaN of nothing."""
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else math.nan
 
 
 class Camera:

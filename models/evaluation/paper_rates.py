@@ -12,9 +12,10 @@ import torch
 
 from models.captured import CapturedStep
 from models.clock import CHUNK_FRAMES
-from models.evaluation.paper_load import Camera, percentile
+from models.evaluation.paper_load import Camera
 from models.paper import PaperSight
 from models.paper_engine import IN_FLIGHT, PaperEngine, Ticket
+from models.percentile import percentile
 from models.vit import Way
 
 Say = Callable[[str], None]

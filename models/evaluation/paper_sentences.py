@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.evaluation.paper_load import percentile
 from models.paper_engine import Lane
+from models.percentile import percentile
 from models.static_llama import Llama, Sentences
 
 PROMPT, NEW = 64, 20

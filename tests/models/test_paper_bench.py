@@ -9,7 +9,7 @@ import torch
 from models.captured import CapturedStep
 from models.clock import CHUNK_FRAMES, CHUNK_MS
 from models.evaluation import paper
-from models.evaluation.paper_load import Camera, LiveRun, Load, percentile
+from models.evaluation.paper_load import Camera, LiveRun, Load
 from models.evaluation.paper_rates import Sighted, ways_tried
 from models.paper import PaperConfig, PaperSight, PaperTemporal
 from models.paper_engine import PaperEngine
@@ -76,7 +76,6 @@ def test_a_growing_queue_is_not_carried() -> None:
     assert Load(2, [100.0] * 99, [200.0] * 9).carried
     assert not Load(2, [100.0] * 99, [300.0] * 9).carried
     assert not Load(2, [], []).carried, "nothing measured proves nothing"
-    assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
 
 
 def test_a_way_that_cannot_be_computed_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
