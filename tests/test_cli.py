@@ -1,14 +1,16 @@
 """The command line: help, and every failure one sentence with exit code 2."""
 
+import inspect
 import json
 import socket
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app import cli_doctor, cli_train
+from app import cli_doctor, cli_recipes, cli_train
 from app.bench.one_stream import GOALS
 from app.cli import main
 from app.cli_errors import CliError
@@ -133,6 +135,15 @@ def test_training_refuses_what_a_recipe_cannot_do() -> None:
 def test_every_stage_has_its_recipe(stage: cli_train.Stage) -> None:
     recipe, fixed = cli_train.stage_recipe(stage)
     assert callable(recipe) and set(fixed) <= {"only"}
+
+
+@pytest.mark.parametrize("what", cli_recipes.What)
+def test_every_evaluation_takes_the_options_that_the_command_has_for_it(what: cli_recipes.What) -> None:
+    evaluate = import_module(f"models.evaluation.{what.value}").evaluate
+    takes = list(inspect.signature(evaluate).parameters.values())
+    assert [one.name for one in takes[:2]] == ["path", "checkpoint"]
+    assert all(one.kind is one.KEYWORD_ONLY for one in takes[2:]), "no others, which it would pass over"
+    assert set(cli_recipes.EVALUATIONS[what].options) <= {one.name for one in takes}
 
 
 def test_doctor_finds_this_machine_well(capsys: pytest.CaptureFixture[str]) -> None:

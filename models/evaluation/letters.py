@@ -14,7 +14,7 @@ from models.features import HAND_SIZE, LETTERS, HandEncoder
 VIEW_SCALES = (0.85, 1.0, 1.15)  # crops of one photograph whose scores are averaged, in sides of it
 
 
-def evaluate(path: Path | None, checkpoint: Path, **options: object) -> dict[str, float | dict[str, float]]:
+def evaluate(path: Path | None, checkpoint: Path) -> dict[str, float | dict[str, float]]:
     """`path`/SOURCE/LETTER/*.jpg -> accuracy (over all pictures), by_source, pictures."""
     from models.checkpoint import load
 

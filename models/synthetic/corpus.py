@@ -70,17 +70,20 @@ def draw_sentence(
     return from_grammar(rng, held_out)
 
 
-def practice(rng: np.random.Generator, favoured: Sequence[str] = (), most: int = 7) -> Sentence:
-    """Signs in a row that mean nothing together, for those that sentences seldom have; two in three are of `favoured`."""
+def practice(rng: np.random.Generator, favoured: Sequence[str] = ()) -> Sentence:
+    """Four to seven signs in a row without a meaning, for those that sentences seldom have; two in three are of `favoured`."""
     glosses = lexicon.load().glosses
-    groups = [favoured if favoured and rng.random() < 2 / 3 else glosses for _ in range(int(rng.integers(4, most + 1)))]
+    groups = [favoured if favoured and rng.random() < 2 / 3 else glosses for _ in range(int(rng.integers(4, 8)))]
     return Sentence("", tuple(str(group[int(rng.integers(len(group)))]) for group in groups))
 
 
-def spelling_practice(rng: np.random.Generator, most: int = 3) -> Sentence:
-    """Spelled words, a sign or two before each: sentences spell little, and then the same names. No held-out name is spelled."""
+def spelling_practice(rng: np.random.Generator) -> Sentence:
+    """Two or three spelled words, a sign or two before each: sentences spell little, and then the same names.
+
+    No held-out name is spelled.
+    """
     tokens: list[str] = []
-    for _ in range(int(rng.integers(2, most + 1))):
+    for _ in range(int(rng.integers(2, 4))):
         tokens += practice(rng).tokens[: int(rng.integers(1, 3))]
         tokens.append("#" + _spelled(rng))
     return Sentence("", tuple(tokens))

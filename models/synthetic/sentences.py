@@ -118,15 +118,15 @@ def _stems(word: str) -> list[str]:
     return stems
 
 
-def real_sentences(path: Path, *, longest: int = 12, unknown: int = 1) -> list[Sentence]:
-    """Sentences of a file (clip TAB English) short enough to sign, with at most `unknown` fingerspelled words."""
+def real_sentences(path: Path, *, longest: int = 12) -> list[Sentence]:
+    """Sentences of a file (clip TAB English) short enough to sign, with at most one fingerspelled word."""
     found = []
     for line in path.read_text(encoding="utf-8").splitlines():
         english = line.rsplit("\t", 1)[-1].strip()
         words = _WORD.findall(english)
         if 3 <= len(words) <= longest and not any(word.isdigit() for word in words):
             tokens = english_to_glosses(english)
-            if len(tokens) >= 2 and sum(token.startswith("#") for token in tokens) <= unknown:
+            if len(tokens) >= 2 and sum(token.startswith("#") for token in tokens) <= 1:
                 found.append(Sentence(english, tokens))
     return found
 

@@ -21,6 +21,7 @@ from models.training.seen_clips import CLIPS, POSE
 GPU_BATCH, CPU_BATCH = (256, 32, 96, 192), (56, 8, 16, 24)  # photographs, no hands, signing, drawn
 MIXED_SHARE = 0.3  # of the batches
 MIXED_BETA = 0.4
+SMOOTHING = 0.1  # of the true symbol, given to all of its family
 MOST_DRAWN = {"cuda": 240_000, "cpu": 30_000}
 
 
@@ -77,14 +78,14 @@ def family_scores(scores: Tensor, symbols: Tensor) -> Tensor:
     return scores.masked_fill(is_digit != digit_place, -1e4)
 
 
-def symbol_loss(scores: Tensor, symbols: Tensor, smoothing: float = 0.1) -> Tensor:
+def symbol_loss(scores: Tensor, symbols: Tensor) -> Tensor:
     """Cross entropy in the symbol's family, the truth smoothed within it; rows of -1 do not count."""
     known, truth = symbols >= 0, symbols.clamp(min=0)
     log_probs = family_scores(scores, truth).log_softmax(1)
     allowed = (torch.arange(SYMBOLS, device=scores.device)[None] >= LETTERS) == (truth >= LETTERS)[:, None]
     right = log_probs.gather(1, truth[:, None])[:, 0]
     even = (log_probs * allowed).sum(1) / allowed.sum(1)
-    losses = -((1 - smoothing) * right + smoothing * even)
+    losses = -((1 - SMOOTHING) * right + SMOOTHING * even)
     return (losses * known).sum() / known.sum().clamp(min=1)
 
 

@@ -38,6 +38,7 @@ SPELLING_SHARE = 0.15  # of the clips to learn from: spelled words between signs
 MOUTH_MARGIN, MOUTH_SIDE = 1.8, 60  # the generous mouth pictures that the lips recipe cuts its own crops from
 NEAR = 0.5  # a box shows the hand whose true centre is within this many of its sides
 POSE = 26  # palm (3), pointing (3), joint angles (5 fingers x 4)
+GUARD = 0.15  # of a sign at either edge, which moves into its neighbours
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -230,13 +231,13 @@ def _real(data: Path) -> list[Sentence]:
     return real_sentences(data / "text" / "how2sign.train.tsv", longest=9)
 
 
-def frame_symbols(clip: SeenClip, *, guard: float = 0.15) -> list[str]:
-    """The joint symbol of every step: "NAME", "#M", "" (blank), or "?" near a sign's edge (`guard`): not trained."""
+def frame_symbols(clip: SeenClip) -> list[str]:
+    """The joint symbol of every step: "NAME", "#M", "" (blank), or "?" near a sign's edge (`GUARD`): not trained."""
     symbols = [""] * len(clip)
     for prefix, spans in (("", clip.glosses), ("#", clip.letters)):
         for text, start_ms, end_ms in spans:
             start, end = (round(ms * FRAME_RATE_HZ / 1000) for ms in (start_ms, end_ms))
-            edge = int((end - start) * guard) if not prefix else 0
+            edge = int((end - start) * GUARD) if not prefix else 0
             for step in range(max(0, start), min(len(symbols), max(end, start + 1))):
                 inside = start + edge <= step < end - edge or end - start <= 2
                 symbols[step] = prefix + text if inside else "?"
