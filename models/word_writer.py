@@ -1,9 +1,9 @@
-"""Sentences of one real corpus written word by word: a small encoder-decoder (transformers' Marian, Vaswani et al. 2017) from
-glosses to words, each with a vocabulary of its own; of ten sentences found by transformers' beam search the one that is most
-like the others is said (`models.consensus`).
+"""Sentences of one real corpus written word by word: small encoder-decoders (transformers' Marian, Vaswani et al. 2017) from
+glosses to words, each with a vocabulary of its own. Several voices of one folder say together what comes next, by the mean of
+their probabilities; of ten sentences found by beam search the one that is most like the others is said (`models.consensus`).
 
 For a corpus with one narrow topic whole words are shorter and easier to learn than pieces; a word that was met once cannot be
-written. On disk matrices have eight bits with a scale a row.
+written. On disk matrices have eight bits with a scale a row, and each voice a file of its own, named by its seed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from typing import Any, cast
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import MarianConfig, MarianMTModel
+from transformers import DynamicCache, EncoderDecoderCache, MarianConfig, MarianMTModel
+from transformers.modeling_outputs import BaseModelOutput
 
 from models.consensus import consensus
+from models.prefix_lm import Beams
 from models.refine import RefinerError
 
 PAD_ID, START_ID, END_ID, UNKNOWN_ID = range(4)
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
-VOCABULARY, WEIGHTS, SHAPE = "words.json", "words.safetensors", "shape.json"
+VOCABULARY, VOICE, SHAPE = "words.json", "words.{}.safetensors", "shape.json"
 BATCH, BEAMS, LONGEST = 32, 10, 60
 LEVELS = 127
 
@@ -37,6 +39,10 @@ class Shape:
     inner: int = 512
     layers: int = 2
     heads: int = 4
+
+    @staticmethod
+    def load(folder: Path) -> Shape:
+        return Shape(**json.loads((folder / SHAPE).read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)
@@ -91,37 +97,32 @@ def network(words: Words, shape: Shape, **dropout: float) -> MarianMTModel:
 
 
 class WordWriter:
-    """Writes sentences in one dialect. One caller at a time."""
+    """Writes sentences in one dialect, by one voice or more that know the same words. One caller at a time."""
 
-    def __init__(self, model: MarianMTModel, words: Words, shape: Shape) -> None:
-        self.model, self.words, self._shape, self.dialect = model.eval(), words, shape, words.dialect
+    def __init__(self, voices: Sequence[MarianMTModel], words: Words, shape: Shape) -> None:
+        self.voices, self.words, self._shape, self.dialect = [one.eval() for one in voices], words, shape, words.dialect
 
     @staticmethod
     def is_in(folder: Path, dialect: str) -> bool:
         """Whether `folder` holds a writer of `dialect`."""
         return (folder / VOCABULARY).is_file() and Words.load(folder).dialect == dialect
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, *, seed: int = 0) -> None:
+        """The voices as those of `seed` and the seeds behind it; voices of other seeds in `folder` stay."""
         folder.mkdir(parents=True, exist_ok=True)
         self.words.save(folder)
         (folder / SHAPE).write_text(json.dumps(vars(self._shape)) + "\n", encoding="utf-8")
-        save_file(_in_eight_bits(self.model.state_dict()), folder / WEIGHTS)
+        for number, voice in enumerate(self.voices, start=seed):
+            save_file(_in_eight_bits(voice.state_dict()), folder / VOICE.format(number))
 
     @classmethod
     def load(cls, folder: Path) -> WordWriter:
-        """RefinerError says which file is missing, or which weights a file lacks."""
-        for name in (VOCABULARY, SHAPE, WEIGHTS):
-            if not (folder / name).is_file():
+        """All voices of `folder`. RefinerError says which file is missing, or which weights a file lacks."""
+        for name in (VOCABULARY, SHAPE, VOICE.format("*")):
+            if not any(folder.glob(name)):
                 raise RefinerError(f"expected {folder / name}, but it is missing: make it with `signbind train words`")
-        words, shape = Words.load(folder), Shape(**json.loads((folder / SHAPE).read_text(encoding="utf-8")))
-        model = network(words, shape)
-        kept = model.load_state_dict(_unpacked(load_file(folder / WEIGHTS)), strict=False)
-        if lacking := [name for name in (*kept.missing_keys, *kept.unexpected_keys) if not _is_left_out(name)]:
-            raise RefinerError(
-                f"{folder / WEIGHTS} does not fit {SHAPE} beside it, by {lacking[0]} first: make both with `signbind train words`"
-            )
-        model.tie_weights()
-        return cls(model, words, shape)
+        words, shape = Words.load(folder), Shape.load(folder)
+        return cls([_voice(path, words, shape) for path in sorted(folder.glob(VOICE.format("*")))], words, shape)
 
     def write(self, rows: Sequence[Sequence[str]], *, beams: int = BEAMS) -> list[str]:
         """One sentence a line of glosses: the consensus of `beams` likely ones."""
@@ -139,14 +140,50 @@ class WordWriter:
         """The best sentences of each row and their mean log-probabilities a word, by beam search."""
         glosses, table = self.words.gloss_table, self.words.word_table
         asked = padded([ids_of(row, glosses) for row in rows])
-        found = cast(Any, self.model).generate(
-            input_ids=asked, attention_mask=(asked != PAD_ID).long(), num_beams=beams, num_return_sequences=beams,
-            length_penalty=1.0, max_length=LONGEST, do_sample=False, early_stopping=False,
-            suppress_tokens=[PAD_ID, START_ID, UNKNOWN_ID], return_dict_in_generate=True, output_scores=True,
+        says = torch.tensor([END_ID, *range(len(SPECIAL), len(table))])
+        voices = [Reading(voice, asked, beams) for voice in self.voices]
+        found = Beams.of(torch.full((len(rows), 1), START_ID), beams, 1.0, says, END_ID)
+        for left in reversed(range(LONGEST)):
+            chances = torch.stack([voice.chances(found.ids[:, -1:]) for voice in voices]).mean(0)
+            order = found.grow(chances[:, says].log(), torch.full((len(rows),), left == 0))
+            if bool(found.done.all()):
+                break
+            for voice in voices:
+                voice.reorder(order)
+        return [[([table[one] for one in ids], score) for ids, score in row] for row in found.answers(END_ID)]
+
+
+class Reading:
+    """One voice in a beam search over lines of glosses (lines, places), each with `beams` sentences so far."""
+
+    def __init__(self, voice: MarianMTModel, asked: Tensor, beams: int) -> None:
+        self._voice, real = cast(Any, voice), (asked != PAD_ID).long()
+        read = self._voice.model.encoder(input_ids=asked, attention_mask=real).last_hidden_state
+        self._read = BaseModelOutput(last_hidden_state=read.repeat_interleave(beams, 0))
+        self._real, self._said = real.repeat_interleave(beams, 0), EncoderDecoderCache(DynamicCache(), DynamicCache())
+
+    def chances(self, newest: Tensor) -> Tensor:
+        """Probabilities (lines x beams, words) of what follows the newest word (lines x beams, 1) and those given before."""
+        answer = self._voice(
+            encoder_outputs=self._read, attention_mask=self._real, decoder_input_ids=newest, past_key_values=self._said,
+            use_cache=True,
         )  # fmt: skip
-        said = [[table[one] for one in line if one >= len(SPECIAL)] for line in found.sequences.tolist()]
-        pairs = list(zip(said, found.sequences_scores.tolist(), strict=True))
-        return [pairs[start : start + beams] for start in range(0, len(pairs), beams)]
+        return torch.softmax(answer.logits[:, -1], -1)
+
+    def reorder(self, order: Tensor) -> None:
+        """From here the sentences are those of `order` (lines x beams,)."""
+        self._said.reorder_cache(order)
+
+
+def _voice(path: Path, words: Words, shape: Shape) -> MarianMTModel:
+    model = network(words, shape)
+    kept = model.load_state_dict(_unpacked(load_file(path)), strict=False)
+    if lacking := [name for name in (*kept.missing_keys, *kept.unexpected_keys) if not _is_left_out(name)]:
+        raise RefinerError(
+            f"{path} does not fit {SHAPE} beside it, by {lacking[0]} first: make both with `signbind train words`"
+        )
+    model.tie_weights()
+    return model
 
 
 def _in_eight_bits(state: dict[str, Tensor]) -> dict[str, Tensor]:

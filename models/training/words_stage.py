@@ -1,5 +1,5 @@
 """The word-level writer of one real corpus, PHOENIX-2014T: German weather forecasts from the glosses of DGS, learned from the
-7,096 pairs of its train file alone.
+7,096 pairs of its train file alone. Every seed is a voice of its own (`models.word_writer`).
 
 Against learning by heart: dropout, glosses left out or made unknown, words said so far made unknown, smoothed labels, averaged
 weights; `word_starts` has what the tables begin with. 300 lines of the train file are kept to choose settings with; the dev
@@ -31,6 +31,7 @@ from models.word_writer import (
     SPECIAL,
     START_ID,
     UNKNOWN_ID,
+    VOCABULARY,
     Shape,
     Words,
     WordWriter,
@@ -127,33 +128,44 @@ class Learner(nn.Module):
 def train(
     data: Path, out: Path, *, minutes: float = 60.0, seed: int = 0, recipe: Recipe | None = None
 ) -> dict[str, float]:
-    """Writes `out`/words.json, shape.json and words.safetensors; resumes from runs/words_phoenix.ckpt.
+    """Writes `out`/words.json, shape.json and words.SEED.safetensors; resumes from runs/words_phoenix_SEED.ckpt. Where `out`
+    has voices of other seeds, this one joins them.
 
-    Minutes are of processor time. Gives BLEU-4 (`tok:none`) on the kept lines and on the dev file. ValueError if `out` holds
-    other weights.
+    Minutes are of processor time. Gives BLEU-4 (`tok:none`) of all voices together on the kept lines and on the dev file.
+    ValueError if `out` holds other weights.
     """
     recipe = recipe or Recipe()
-    if (out / "llm").is_dir():
-        raise ValueError(f"{out} holds the live captions' weights: give the writer a folder of its own with --out")
-    pairs, kept = split(read(data, DIALECT).plain[DIALECT], seed)
+    pairs, kept = split(read(data, DIALECT).plain[DIALECT])
     words = words_of(pairs)
+    check_fits(out, words, recipe.shape)
     numbered = [(ids_of(glosses, words.gloss_table), ids_of(text.split(), words.word_table)) for glosses, text in pairs]
-    run = Run("words_phoenix", Learner(words, recipe, standing(numbered, words), seed), seed, RUNS)
+    run = Run(f"words_phoenix_{seed}", Learner(words, recipe, standing(numbered, words), seed), seed, RUNS)
     schedule = Schedule(
         minutes, recipe.learning_rate, weight_decay=0.01, warmup_minutes=min(1.0, minutes / 20), average_decay=0.997,
         save_every_s=120, clock=time.process_time,
     )  # fmt: skip
     learned = learn(run, schedule, batches(numbered, recipe, seed + run.steps), partial(loss_of, recipe.smoothing))
     assert isinstance(learned, Learner), type(learned)
-    WordWriter(learned.merged(), words, recipe.shape).save(out)
+    WordWriter([learned.merged()], words, recipe.shape).save(out, seed=seed)
     writer = WordWriter.load(out)  # in eight bits, as it will be used
     figures = {"bleu4_kept": score(writer, kept), "kept": float(len(kept))}
     return {**figures, "bleu4": score(writer, held_out(data, DIALECT))}
 
 
-def split(pairs: Sequence[Pair], seed: int) -> tuple[list[Pair], list[Pair]]:
-    """What is learned from, and lines to choose with: KEPT of them, at most one of KEPT_SHARE."""
-    mixed = random.Random(seed).sample(pairs, len(pairs))
+def check_fits(out: Path, words: Words, shape: Shape) -> None:
+    """ValueError if a voice of these cannot stand in `out`."""
+    if (out / "llm").is_dir():
+        raise ValueError(f"{out} holds the live captions' weights: give the writer a folder of its own with --out")
+    if (out / VOCABULARY).is_file() and (Words.load(out) != words or Shape.load(out) != shape):
+        raise ValueError(
+            f"{out} holds voices of other words or another shape: give this one a folder of its own with --out"
+        )
+
+
+def split(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
+    """What is learned from, and lines to choose with: KEPT of them, at most one of KEPT_SHARE; the same ones for every seed,
+    so that writers of several seeds know the same words."""
+    mixed = random.Random(0).sample(pairs, len(pairs))
     count = max(1, min(KEPT, len(mixed) // KEPT_SHARE))
     return mixed[count:], mixed[:count]
 

@@ -17,8 +17,22 @@ from models.refine import RefinerError
 from models.text_writer import writer_of
 from models.training import words_stage
 from models.training.word_starts import Parts, parts_of, start_vectors
-from models.training.words_stage import Learner, Recipe, batches, split, standing, train, varied, words_of
-from models.word_writer import END_ID, PAD_ID, START_ID, UNKNOWN_ID, WEIGHTS, Shape, Words, WordWriter, ids_of
+from models.training.words_stage import Learner, Recipe, batches, score, split, standing, train, varied, words_of
+from models.word_writer import (
+    END_ID,
+    PAD_ID,
+    SPECIAL,
+    START_ID,
+    UNKNOWN_ID,
+    VOICE,
+    Reading,
+    Shape,
+    Words,
+    WordWriter,
+    ids_of,
+    network,
+    padded,
+)  # fmt: skip
 
 WEATHER = {"REGEN": "regen", "SCHNEE": "schnee", "SONNE": "sonne", "NEBEL": "nebel"}
 DAYS = {"MORGEN": "morgen", "HEUTE": "heute", "SONNTAG": "am sonntag"}
@@ -69,13 +83,13 @@ def test_eight_bits_say_what_was_learned(home: Path, tmp_path: Path) -> None:
     writer = WordWriter.load(home / "weights" / "phoenix")
     writer.save(tmp_path)
     again = WordWriter.load(tmp_path)
-    torch.testing.assert_close(again.model.state_dict(), writer.model.state_dict(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(again.voices[0].state_dict(), writer.voices[0].state_dict(), rtol=0, atol=1e-6)
 
 
 def test_what_is_missing_is_said(home: Path, tmp_path: Path) -> None:
     writer = WordWriter.load(home / "weights" / "phoenix")
     writer.save(tmp_path / "phoenix")
-    (tmp_path / "phoenix" / "words.safetensors").unlink()
+    (tmp_path / "phoenix" / VOICE.format(0)).unlink()
     with pytest.raises(RefinerError, match="is missing: make it with `signbind train words`"):
         writer_of(tmp_path / "compact", "phoenix")
     with pytest.raises(RefinerError, match="signbind train text"):
@@ -88,9 +102,79 @@ def test_the_live_weights_are_not_written_over(home: Path, tmp_path: Path) -> No
         train(home / "data", tmp_path, minutes=0.1)
 
 
+def test_voices_of_other_words_do_not_join(home: Path, tmp_path: Path) -> None:
+    words = Words("phoenix", ("REGEN",), ("regen",))
+    WordWriter([network(words, RECIPE.shape)], words, RECIPE.shape).save(tmp_path)
+    with pytest.raises(ValueError, match="voices of other words.*with --out"):
+        train(home / "data", tmp_path, minutes=0.1, seed=1, recipe=RECIPE)
+
+
+def test_another_seed_joins_the_voices_of_its_folder(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "weights" / "phoenix", tmp_path / "both")
+    figures = train(home / "data", tmp_path / "both", minutes=0.1, seed=1, recipe=RECIPE)
+    writer = WordWriter.load(tmp_path / "both")
+    first, second = writer.voices
+    assert not torch.equal(first.final_logits_bias, second.final_logits_bias)
+    assert figures["bleu4"] == score(writer, [(glosses.split(), german) for glosses, german in LINES * 10])
+    assert figures["bleu4"] > 60
+
+
+def test_voices_say_what_the_mean_of_their_probabilities_says(home: Path) -> None:
+    """One beam is the likeliest word at each step, which whole passes without a cache find too."""
+    writers = [WordWriter.load(home / "weights" / "phoenix") for _ in range(3)]
+    words, voices = writers[0].words, [writer.voices[0] for writer in writers]
+    torch.manual_seed(0)
+    for voice in voices:  # each prefers words of its own
+        voice.final_logits_bias += 2 * torch.randn_like(voice.final_logits_bias)
+    asked = padded([ids_of(["MORGEN", "IX", "REGEN"], words.gloss_table)])
+    said, allowed = [START_ID], torch.tensor([END_ID, *range(len(SPECIAL), len(words.word_table))])
+    with torch.inference_mode():
+        while said[-1] != END_ID and len(said) < 12:
+            answers = [voice(input_ids=asked, decoder_input_ids=torch.tensor([said])).logits[0, -1] for voice in voices]
+            chances = (answers[0].softmax(0) + answers[1].softmax(0) + answers[2].softmax(0)) / 3
+            said.append(int(allowed[chances[allowed].argmax()]))
+    wanted = [words.word_table[one] for one in said[1:] if one != END_ID]
+    together, *alone = (
+        WordWriter(some, words, RECIPE.shape).write([["MORGEN", "IX", "REGEN"]], beams=1)[0]
+        for some in (voices, *([voice] for voice in voices))
+    )
+    assert together.split()[: len(wanted)] == wanted
+    assert len({together, *alone}) > 2
+
+
+def test_a_voice_twice_says_what_it_says_alone(home: Path) -> None:
+    writer = WordWriter.load(home / "weights" / "phoenix")
+    twice = WordWriter([*writer.voices, *writer.voices], writer.words, RECIPE.shape)
+    rows = [glosses.split() for glosses, _ in LINES]
+    assert twice.write(rows) == writer.write(rows)
+
+
+def test_a_reading_goes_on_from_the_sentences_it_is_given(home: Path) -> None:
+    """After a reorder the chances are those of a whole pass over the sentences in their new order."""
+    voice = WordWriter.load(home / "weights" / "phoenix").voices[0]
+    asked = padded([[5, 6, END_ID], [7, END_ID]])
+    sentences, order = (
+        torch.tensor([[START_ID, 4], [START_ID, 5], [START_ID, 6], [START_ID, 7]]),
+        torch.tensor([1, 1, 3, 2]),
+    )
+    with torch.inference_mode():
+        reading = Reading(voice, asked, 2)
+        reading.chances(sentences[:, :1])
+        reading.chances(sentences[:, 1:])
+        reading.reorder(order)
+        newest = torch.tensor([[8], [9], [8], [9]])
+        found = reading.chances(newest)
+        wide = asked.repeat_interleave(2, 0)
+        whole = voice(
+            input_ids=wide, attention_mask=(wide != PAD_ID).long(),
+            decoder_input_ids=torch.cat([sentences[order], newest], 1),
+        ).logits[:, -1].softmax(-1)  # fmt: skip
+    torch.testing.assert_close(found, whole, rtol=1e-4, atol=1e-6)
+
+
 def test_lines_kept_to_choose_with_are_not_learned_from() -> None:
     pairs = [([str(number)], str(number)) for number in range(100)]
-    learned, kept = split(pairs, seed=0)
+    learned, kept = split(pairs)
     assert len(kept) == 5
     assert sorted(learned + kept) == sorted(pairs)
 
@@ -167,8 +251,8 @@ def test_the_merged_network_says_what_the_learner_says() -> None:
 
 def test_a_file_that_lacks_weights_is_refused_by_the_first_one(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home / "weights" / "phoenix", tmp_path / "torn")
-    weights = load_file(tmp_path / "torn" / WEIGHTS)
+    weights = load_file(tmp_path / "torn" / VOICE.format(0))
     gone = next(name for name in weights if name.endswith("fc1.weight"))
-    save_file({name: value for name, value in weights.items() if name != gone}, tmp_path / "torn" / WEIGHTS)
+    save_file({name: value for name, value in weights.items() if name != gone}, tmp_path / "torn" / VOICE.format(0))
     with pytest.raises(RefinerError, match=f"{gone}.*signbind train words"):
         WordWriter.load(tmp_path / "torn")
