@@ -50,7 +50,7 @@ class Evaluation:
 
 
 EVALUATIONS: dict[What, Evaluation] = {
-    What.report: Evaluation(None, frozenset({"seed", "sentences", "out", "records"})),
+    What.report: Evaluation(None, frozenset({"seed", "sentences", "out", "records", "before"})),
     What.synthetic: Evaluation(None, frozenset({"seed", "sentences", "record"})),
     What.letters: Evaluation("a folder SOURCE/LETTER/*.jpg"),
     What.fingerspelling: Evaluation("a folder of WORD.mp4"),
@@ -94,6 +94,12 @@ def evaluate(
             help="names, report: a file of what was measured; what it holds is not measured again.", dir_okay=False
         ),
     ] = None,
+    before: Annotated[
+        Path | None,
+        typer.Option(
+            help="report: records of other weights on the same sentences, to stand beside.", exists=True, dir_okay=False
+        ),
+    ] = None,
     record: Annotated[
         Path | None,
         typer.Option(help="synthetic: a file that gets a line a caption, for `train confidence`.", dir_okay=False),
@@ -103,7 +109,8 @@ def evaluate(
 ) -> None:
     """Measure the weights on data that they were not trained on."""
     asked = {
-        "seed": seed, "sentences": sentences, "out": out, "records": records, "record": record, "adapter": adapter,
+        "seed": seed, "sentences": sentences, "out": out, "records": records, "before": before, "record": record,
+        "adapter": adapter,
     }  # fmt: skip
     options = {name: value for name, value in asked.items() if value is not None}
     checkpoint = checkpoint or Path(BUNDLED_CHECKPOINT)

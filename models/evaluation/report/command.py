@@ -17,27 +17,31 @@ Progress = Callable[[int, int], None]
 
 def evaluate(
     path: Path | None, checkpoint: Path, *, seed: int | None = None, sentences: int | None = None,
-    out: Path = Path("report.html"), records: Path | None = None,
+    out: Path = Path("report.html"), records: Path | None = None, before: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Writes the page to `out` and returns its figures.
 
     `records` keeps what was measured. Sentences that it holds are not measured again; without `sentences` a file that holds
-    any is taken as it is, without any weights.
+    any is taken as it is, without any weights. `before` holds what other weights made of the same sentences, to stand beside.
     """
     del path
     if not out.absolute().parent.is_dir():
         raise ValueError(f"{out.parent} is no folder: make it first, or write the page elsewhere with --out")
+    earlier = (
+        Records.read(before, "--before") if before is not None else None
+    )  # found wanting before anything is measured
     if records is None:
         with tempfile.TemporaryDirectory() as folder:
             held = gather(Path(folder) / "records.jsonl", checkpoint, seed, sentences, told)
     else:
         held = gather(records, checkpoint, seed, sentences, told)
+    from models.evaluation.report.before import compared
     from models.evaluation.report.figures import figures_of
     from models.evaluation.report.page import page
 
-    figures = figures_of(held)
-    out.write_text(page(held, figures), encoding="utf-8")
-    return {"page": str(out), **figures.plain()}
+    figures, comparison = figures_of(held), compared(earlier, held) if earlier is not None else None
+    out.write_text(page(held, figures, comparison), encoding="utf-8")
+    return {"page": str(out), **figures.plain(), **({"before": comparison.plain()} if comparison else {})}
 
 
 def gather(

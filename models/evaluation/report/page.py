@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from models.clock import FRAME_RATE_HZ, STEP_MS
 from models.evaluation.report import plots
+from models.evaluation.report.before import Change, Comparison, Unit
 from models.evaluation.report.edits import letter_accuracy
 from models.evaluation.report.figures import Figures
 from models.evaluation.report.gates import BINS
@@ -38,15 +39,15 @@ class Headline:
     meaning: str
 
 
-def page(records: Records, figures: Figures) -> str:
-    """The whole page."""
+def page(records: Records, figures: Figures, comparison: Comparison | None = None) -> str:
+    """The whole page; with what other records had, if there is a comparison."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"share": share, "number": number, "interval": interval}
+    environment.filters |= {"share": share, "number": number, "interval": interval, "in_unit": in_unit, "gain": gain}
     return environment.get_template("page.html").render(
-        run=records.run, f=figures, headlines=headlines(figures), plots=all_plots(figures),
+        run=records.run, f=figures, comparison=comparison, headlines=headlines(figures), plots=all_plots(figures),
         traces=traces(records.sentences), rows=sentence_rows(records.sentences), routes=ROUTES,
     )  # fmt: skip
 
@@ -63,6 +64,17 @@ def number(value: float | None, digits: int = 1) -> str:
 def interval(value: Interval | None) -> str:
     """Shares in 0..1 with their 95 % interval."""
     return NOTHING if value is None else f"{share(value.value)} ({100 * value.low:.1f} to {100 * value.high:.1f})"
+
+
+def in_unit(value: float | None, unit: Unit) -> str:
+    return share(value) if unit == "share" else number(value)
+
+
+def gain(change: Change) -> str:
+    """Its difference in points, with the 95 % interval: "+2.1 (+0.3 to +3.9)"."""
+    scale = 100 if change.unit == "share" else 1
+    value, low, high = (scale * one for one in (change.change.value, change.change.low, change.change.high))
+    return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def headlines(f: Figures) -> list[Headline]:

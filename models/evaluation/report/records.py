@@ -187,7 +187,7 @@ class Records:
     sentences: tuple[Sentence, ...]
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path, option: str = "--records") -> Self:
         """Raises ValueError with one sentence when the file is none of ours; a last line that was cut off is left out."""
         try:
             lines = path.read_text(encoding="utf-8").split("\n")
@@ -196,7 +196,7 @@ class Records:
         except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
             raise ValueError(
                 f"expected the records of `signbind evaluate report` in {path}, got {type(error).__name__} {error}: "
-                "name another file with --records"
+                f"name another file with {option}"
             ) from error
 
 

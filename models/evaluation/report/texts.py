@@ -53,9 +53,14 @@ def sentence_chrf(found: str, truth: str) -> float:
 
 
 def _bleus(found: Sequence[str], truth: Sequence[str], resamples: int) -> list[TextScore]:
+    rows = bleu_counts(found, truth)
+    return [_bleu(order, found, truth, resampled(rows, bleu_of(order), resamples)) for order in range(1, ORDERS + 1)]
+
+
+def bleu_counts(found: Sequence[str], truth: Sequence[str]) -> NDArray[np.float64]:
+    """What BLEU needs of each sentence, (sentences, right and all n-grams of each order, both lengths); sums are a corpus's."""
     each = [BLEU(effective_order=True).sentence_score(x, [y]) for x, y in zip(found, truth, strict=True)]
-    rows = np.array([[*one.counts, *one.totals, one.sys_len, one.ref_len] for one in each], dtype=np.float64)
-    return [_bleu(order, found, truth, resampled(rows, _bleu_of(order), resamples)) for order in range(1, ORDERS + 1)]
+    return np.array([[*one.counts, *one.totals, one.sys_len, one.ref_len] for one in each], dtype=np.float64)
 
 
 def _bleu(order: int, found: Sequence[str], truth: Sequence[str], whole: Interval) -> TextScore:
@@ -64,8 +69,8 @@ def _bleu(order: int, found: Sequence[str], truth: Sequence[str], whole: Interva
     return TextScore(f"BLEU-{order}", score, (whole.high - whole.low) / 2, str(metric.get_signature()))
 
 
-def _bleu_of(order: int) -> Callable[[NDArray[np.float64]], float]:
-    """BLEU-`order` of summed counts: right and all n-grams of each order, both lengths."""
+def bleu_of(order: int) -> Callable[[NDArray[np.float64]], float]:
+    """BLEU-`order` of the sums of `bleu_counts`."""
 
     def figure(sums: NDArray[np.float64]) -> float:
         right, totals = sums[:order].tolist(), sums[ORDERS : ORDERS + order].tolist()

@@ -24,6 +24,8 @@ FUNCTION_WORDS: dict[str, frozenset[str]] = {
 }
 """Closed lists; a word of several classes is counted in the first."""
 _ALWAYS_CAPITAL = frozenset({"i", "i'm", "i'll", "i've", "i'd"})
+CONTENT_WORDS = "content words"
+"""All words that are in none of the lists: nouns, verbs, names."""
 SPELLED_SLACK_MS = 400
 """A spelled word of a caption answers a true spelling that is no further from it than this."""
 
@@ -209,18 +211,17 @@ def _in_lower_case(text: str, asked: Sequence[str]) -> list[str]:
 
 
 def word_classes(pairs: Sequence[tuple[str, str]]) -> dict[str, Found]:
-    """(caption, reference) pairs -> how the words of every class were found; "content words" are all that are in no list,
-    names among them."""
-    classes = {name: Found() for name in (*FUNCTION_WORDS, "content words")}
+    """(caption, reference) pairs -> how the words of every class were found."""
+    classes = {name: Found() for name in (*FUNCTION_WORDS, CONTENT_WORDS)}
     for caption, english in pairs:
         given, asked = plain_words(caption), plain_words(english)
         for name, found in classes.items():
-            own = None if name == "content words" else name
+            own = None if name == CONTENT_WORDS else name
             found.add((w for w in given if function_class(w) == own), (w for w in asked if function_class(w) == own))
     return classes
 
 
 def content_recall(sentence: Sentence) -> float:
     """The share of the reference's content words that the caption has; 1 where it has none."""
-    recall = word_classes([(sentence.caption, sentence.truth.english)])["content words"].recall
+    recall = word_classes([(sentence.caption, sentence.truth.english)])[CONTENT_WORDS].recall
     return 1.0 if recall is None else recall
