@@ -11,7 +11,7 @@ from app.cli import main
 from models.evaluation.report.before import Change, compared
 from models.evaluation.report.figures import figures_of
 from models.evaluation.report.page import page
-from models.evaluation.report.records import FoundToken, Records, Sentence, line_of
+from models.evaluation.report.records import FoundToken, Records, Run, Sentence, line_of
 from tests.models.evaluation.report.held import ENGLISH, RUN, segment, sentence, told
 
 BEFORE = replace(RUN, weights="before000000")
@@ -48,10 +48,8 @@ def test_more_errors_are_worse_and_one_sentence_in_ten_may_be_chance() -> None:
     right, wrong = sentence().segments[0].tokens, (FoundToken("YOU", "sign", 640, 800, 0.9),)
     before = [sentence(n) for n in range(10)]
     some = [sentence(n, segments=(segment(tokens=wrong if n == 0 else right),)) for n in range(10)]
-    assert (found(before, some)["gloss WER"].change.value, found(before, some)["gloss WER"].verdict) == (
-        pytest.approx(0.1),
-        "may be chance",
-    )
+    mistaken = found(before, some)["gloss WER"]
+    assert mistaken.change.value == pytest.approx(0.1) and mistaken.verdict == "may be chance"
     most = [sentence(n, segments=(segment(tokens=wrong if n else right),)) for n in range(10)]
     assert found(before, most)["gloss WER"].verdict == "worse"
     assert found(most, before)["gloss WER"].verdict == "better"
@@ -75,7 +73,10 @@ def test_the_page_has_them_only_if_asked() -> None:
 
 
 def test_the_command_puts_them_beside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = {"before": [RUN, told("Name Maria."), told("Name.", 1)], "after": [RUN, sentence(0), sentence(1)]}
+    files: dict[str, list[Run | Sentence]] = {
+        "before": [RUN, told("Name Maria."), told("Name.", 1)],
+        "after": [RUN, sentence(0), sentence(1)],
+    }
     for name, lines in files.items():
         (tmp_path / name).write_text("".join(line_of(one) for one in lines), encoding="utf-8")
     words = [
