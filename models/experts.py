@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.config import ExpertConfig
 from models.layers.attention import Sight
-from models.layers.encoder import Encoder, EncoderState, Fresh, Kept
-from models.layers.standardise import Standardise
+from models.layers.encoder import EncoderState, Fresh, Kept
+from models.layers.reader import Reader
 from models.streaming import Window
 
 
@@ -20,17 +20,12 @@ class ExpertOutput(NamedTuple):
     log_probs: Tensor
 
 
-class Expert(nn.Module):
+class Expert(Reader):
     """Features of steps -> hidden states and CTC log posteriors."""
 
     def __init__(self, config: ExpertConfig) -> None:
-        super().__init__()
+        super().__init__(config, config.in_features, config.vocabulary)
         self.config = config
-        self.standardise = Standardise(config.in_features)
-        self.enter = nn.Linear(config.in_features, config.dim)
-        self.dropout = nn.Dropout(config.dropout)
-        self.encoder = Encoder(config)
-        self.head = nn.Linear(config.dim, config.vocabulary)
 
     def new_state(self, slots: int, device: torch.device | None = None) -> EncoderState:
         """Nothing seen yet."""
@@ -53,10 +48,6 @@ class Expert(nn.Module):
         """One chunk (slots, chunk, in_features) after what the slots remember; changes nothing in place."""
         hidden, fresh = self.encoder.advance(self._enter(features), sight, kept)
         return self._output(hidden), fresh
-
-    def _enter(self, features: Tensor) -> Tensor:
-        out: Tensor = self.dropout(self.enter(self.standardise(features)))
-        return out
 
     def _output(self, hidden: Tensor) -> ExpertOutput:
         return ExpertOutput(hidden, self.head(hidden).float().log_softmax(dim=-1))

@@ -89,15 +89,21 @@ def _without_weights(graph: Any, module: nn.Module, onnx: Any) -> None:
         node.ClearField("doc_string")
 
 
+def session_options(threads: int) -> Any:
+    """ONNX Runtime's, for a network that shares the processor: who waits must not slow the next one."""
+    options = importlib.import_module("onnxruntime").SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
 class Graph:
     """A written graph with the weights of `module`, as a function of tensors: any number of rows, also from many threads at
     once, each on `threads` cores."""
 
     def __init__(self, path: Path, module: nn.Module, threads: int = 1) -> None:
         runtime: Any = importlib.import_module("onnxruntime")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # who waits must not slow the next one
+        options = session_options(threads)
         options.log_severity_level = 3
         # Held here as well: the session reads some of them where they lie.
         self._weights = {key: value.detach().contiguous().numpy() for key, value in module.state_dict().items()}

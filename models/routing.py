@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import gumbel_softmax, one_hot
 
 from models.config import RouterConfig
 from models.layers.attention import Sight
-from models.layers.encoder import Encoder, Fresh, Kept
-from models.layers.standardise import Standardise
+from models.layers.encoder import Fresh, Kept
+from models.layers.reader import Reader
 from models.streaming import Window
 from models.vocabulary import REST, ROUTES
 
@@ -33,17 +33,12 @@ class RouterOutput(NamedTuple):
     routes: Tensor
 
 
-class Router(nn.Module):
+class Router(Reader):
     """Manual features -> route. Live, a route holds until another leads it by `margin` in probability."""
 
     def __init__(self, config: RouterConfig) -> None:
-        super().__init__()
+        super().__init__(config, config.in_features, len(ROUTES))
         self.config = config
-        self.standardise = Standardise(config.in_features)
-        self.enter = nn.Linear(config.in_features, config.dim)
-        self.dropout = nn.Dropout(config.dropout)
-        self.encoder = Encoder(config)
-        self.head = nn.Linear(config.dim, len(ROUTES))
 
     def forward(self, features: Tensor, mask: Tensor | None = None, window: Window | None = None) -> Tensor:
         """Logits (batch, steps, 3) of whole sequences (batch, steps, in_features)."""
@@ -67,10 +62,6 @@ class Router(nn.Module):
         hidden, fresh = self.encoder.advance(self._enter(features), sight, kept)
         logits = self.head(hidden).float()
         return RouterOutput(logits, self._hold(logits, held)), fresh
-
-    def _enter(self, features: Tensor) -> Tensor:
-        out: Tensor = self.dropout(self.enter(self.standardise(features)))
-        return out
 
     def _hold(self, logits: Tensor, held: Tensor) -> Tensor:
         """Arg max with hysteresis, from the routes `held` (batch,) before the first step."""

@@ -21,6 +21,7 @@ from models.backends import Backend, Network, Pictures
 from models.eight_bits import Subject, exported, quantised
 from models.folding import folded
 from models.gate import Gate
+from models.graphs import session_options
 from models.locate import Locator
 
 PACKAGES = {"onnxruntime": ("onnx", "onnxruntime"), "openvino": ("openvino",)}
@@ -100,10 +101,7 @@ def _onnx_quantised(subject: Subject, threads: int) -> Network:
 
 def _onnxruntime(path: Path, threads: int) -> Network:
     runtime: Any = importlib.import_module("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # who waits must not slow the next one
-    session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = runtime.InferenceSession(str(path), session_options(threads), providers=["CPUExecutionProvider"])
     return lambda pictures: np.asarray(session.run(None, {"pictures": pictures})[0], np.float32)
 
 

@@ -91,14 +91,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(START_TIMEOUT_S + 60))
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[RunningServer]:
-    running = RunningServer(create_app(small_settings()))
+@contextmanager
+def running_server(**changes: Any) -> Iterator[RunningServer]:
+    """A server with `small_settings`, ready; ended afterwards."""
+    running = RunningServer(create_app(small_settings(**changes)))
     try:
         running.wait_ready()
         yield running
     finally:
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[RunningServer]:
+    with running_server() as running:
+        yield running
     assert multiprocessing.active_children() == [], "a child process was left behind"
 
 

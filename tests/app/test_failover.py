@@ -20,9 +20,8 @@ from websockets.exceptions import ConnectionClosed
 
 from app.engine.streams import MOST_DEATHS
 from app.engine.workers import Worker
-from app.main import create_app
 from tests.app import media
-from tests.app.conftest import START_TIMEOUT_S, RunningServer, small_settings
+from tests.app.conftest import START_TIMEOUT_S, RunningServer, running_server
 from tests.app.live_client import LiveClient
 
 pytestmark = pytest.mark.timeout(START_TIMEOUT_S + 120)
@@ -37,12 +36,8 @@ TIMES = ("seq", "session_id", "server_ts_ms", "latency_ms", "rev")
 @pytest.fixture(scope="module")
 def twins() -> Iterator[RunningServer]:
     """Two workers of one slot each: one is left in peace, so that its stream shows what the other's should be."""
-    running = RunningServer(create_app(small_settings(slots=1, workers=2, idle_timeout_s=60.0, catch_up_s=120.0)))
-    try:
-        running.wait_ready()
+    with running_server(slots=1, workers=2, idle_timeout_s=60.0, catch_up_s=120.0) as running:
         yield running
-    finally:
-        running.stop()
 
 
 @asynccontextmanager

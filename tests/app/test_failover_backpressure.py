@@ -14,9 +14,8 @@ from app.ingest import decoder as decoders
 from app.ingest.decoder import Decoded
 from app.ingest.frame_buffer import ring_capacity
 from app.ingest.sources import framed
-from app.main import create_app
 from tests.app import media
-from tests.app.conftest import START_TIMEOUT_S, RunningServer, small_settings
+from tests.app.conftest import START_TIMEOUT_S, RunningServer, running_server, small_settings
 from tests.app.test_failover import kill, no_new_workers, read_all, send_live, until_ready
 
 pytestmark = pytest.mark.timeout(START_TIMEOUT_S + 120)
@@ -25,12 +24,8 @@ HELD_BYTES = 300_000
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
-    running = RunningServer(create_app(small_settings(slots=1, catch_up_s=60.0)))
-    try:
-        running.wait_ready()
+    with running_server(slots=1, catch_up_s=60.0) as running:
         yield running
-    finally:
-        running.stop()
 
 
 def large_jpegs() -> Iterator[bytes]:

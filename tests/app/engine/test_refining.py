@@ -15,8 +15,9 @@ from app.engine.refine_queue import RefineRequest
 from app.engine.refining import DRAFT_PAUSE_S, Captions, RefineThread
 from app.settings import BUNDLED_CHECKPOINT
 from models.bundle import language
-from models.hypothesis import Caption, Hypothesis, Token, Wanted
+from models.hypothesis import Caption, Token, Wanted
 from models.speech import Speaker
+from tests.app.engine.hypotheses import hypothesis
 
 LONG_S, WAIT_S = 50.0, 50.0
 
@@ -46,15 +47,6 @@ def start(answers: Answers) -> Iterator[Start]:
     for thread in begun:
         thread.stop(WAIT_S)
         assert not thread._thread.is_alive()
-
-
-def hypothesis(*texts: str) -> Hypothesis:
-    tokens = tuple(
-        Token(text.lstrip("#"), "fingerspelling" if "#" in text else "sign", 500 * place, 500 * place + 400, 0.9,
-              (0.9,) * len(text.lstrip("#")) if "#" in text else ())
-        for place, text in enumerate(texts)
-    )  # fmt: skip
-    return Hypothesis(tokens, len(tokens), 0, 500 * len(tokens), 1.0, (0.8, 0.2, 0.0), 0.9, 2.0, 1.0)
 
 
 def request(stream: int, *texts: str, segment: int = 0, in_s: float = LONG_S, is_final: bool = True) -> RefineRequest:

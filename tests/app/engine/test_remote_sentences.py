@@ -21,11 +21,12 @@ from app.engine.messages import LlmConfig, Refined, RefinedDraft
 from app.engine.refine_queue import RefineRequest
 from app.engine.refining import RefineThread
 from app.engine.remote_sentences import RemoteSentences, remote_adapters
-from models.hypothesis import Hypothesis, Token
+from models.hypothesis import Token
 from models.lexemes import Lexemes
 from models.names import show
 from models.prompts import Show
 from models.speech import Speaker
+from tests.app.engine.hypotheses import hypothesis
 
 WAIT_S = 20.0
 LEXEMES = Lexemes({"WHO": frozenset({"who"}), "COME": frozenset({"coming"})})
@@ -130,15 +131,6 @@ def connect() -> Iterator[Connect]:
     for thread in begun:
         thread.stop(WAIT_S)
         assert not thread._thread.is_alive()
-
-
-def hypothesis(*texts: str) -> Hypothesis:
-    tokens = tuple(
-        Token(text.lstrip("#"), "fingerspelling" if "#" in text else "sign", 500 * place, 500 * place + 400, 0.9,
-              (0.9,) * len(text.lstrip("#")) if "#" in text else ())
-        for place, text in enumerate(texts)
-    )  # fmt: skip
-    return Hypothesis(tokens, len(tokens), 0, 500 * len(tokens), 1.0, (0.8, 0.2, 0.0), 0.9, 2.0, 1.0)
 
 
 def test_a_name_comes_back_in_its_place_and_the_key_is_shown(server: Server, connect: Connect) -> None:
