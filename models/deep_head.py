@@ -20,7 +20,8 @@ from torch.nn.functional import dropout, gelu, pad
 from models.edit_space import EditSpace, Hashes, Places
 from models.wide_head import FLOOR, LEVELS
 
-DEEP = "deep.npz"
+DEEP, BACK = "deep.{}.npz", "back.npz"
+"""Heads that read a line from its beginning, and the one that reads it from its end."""
 ENDINGS, WORDS, VERB_KINDS = 2048, 16384, 32
 """Rows of the hashed tables, and of kinds of verbs (the last number of a wide head's state)."""
 REACHES = (1, 1, 2, 4)

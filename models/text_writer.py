@@ -1,7 +1,7 @@
 """Glosses of real corpora -> sentences: the text model with one adapter, by beam search.
 
-It lives in a checkpoint's `text` folder beside the live language model: `text/llm` and `text/adapters/NAME`, both written by
-`signbind train`. It writes whole files, not streams.
+It lives in a `text` folder, in a checkpoint or in one named as its adapter beside it: `text/llm` and `text/adapters/NAME`, both
+written by `signbind train`. It writes whole files, not streams.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from models.word_writer import WordWriter
 FOLDER = "text"
 BATCH = 48
 BEAMS, ALPHA = 5, 1.0
+Answers = list[tuple[tuple[int, ...], float]]
 
 
 class Writer(Protocol):
@@ -36,12 +37,13 @@ class Writer(Protocol):
 
 
 def writer_of(checkpoint: Path, dialect: str) -> Writer:
-    """The writer that `checkpoint` is (`signbind train words`), or its text model with an adapter, or, where it has no such
-    adapter, the writer named `dialect` that lies beside it; RefinerError says what is missing."""
-    adapter = checkpoint / FOLDER / "adapters" / dialect
-    for folder in (checkpoint, *(() if adapter.is_dir() else (checkpoint.parent / dialect,))):
+    """The writer that `checkpoint` is (`signbind train words`), or its text model with an adapter, or, where it has neither,
+    the one in the folder named `dialect` that lies beside it; RefinerError says what is missing."""
+    for folder in (checkpoint, checkpoint.parent / dialect):
         if WordWriter.is_in(folder, dialect):
             return WordWriter.load(folder)
+        if (folder / FOLDER / "adapters" / dialect).is_dir():
+            return TextWriter.load(folder, dialect)
     return TextWriter.load(checkpoint, dialect)
 
 
@@ -107,9 +109,21 @@ class TextWriter:
                 weight=heads.weights.model if heads else 1.0,
                 beside=heads.beside([spelled[place][0] for place in part], beams) if heads else None,
             )  # fmt: skip
+            if heads is not None:
+                lines = self._read_back(heads, [spelled[place][0] for place in part], lines)
             for place, answers in zip(part, lines, strict=True):
                 glosses, slots = spelled[place]
                 found[place] = [(self._said(glosses, slots, ids), score) for ids, score in answers]
+        return found
+
+    def _read_back(self, heads: EditHeads, rows: Sequence[Sequence[str]], lines: Sequence[Answers]) -> list[Answers]:
+        """The answers with what the head says that reads them from their end, best first."""
+        first = self._script.edits.first_label
+        said = [[[one - first for one in ids] for ids, _ in answers] for answers in lines]
+        found = []
+        for answers, more in zip(lines, heads.backwards(rows, said), strict=True):
+            scored = [(ids, score + back) for (ids, score), back in zip(answers, more, strict=True)]
+            found.append(sorted(scored, key=lambda pair: -pair[1]))
         return found
 
     def _said(self, glosses: Sequence[str], slots: dict[str, str], ids: Sequence[int]) -> str:

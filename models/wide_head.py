@@ -8,6 +8,7 @@ is hashed (Weinberger et al. 2009) and kept in eight bits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,29 @@ def states_of(kinds: Ints, said: Ints, choices: Choices, verbs: Hashes, states: 
         begin(states[row])
         for place in range(said.shape[1]):
             say(states[row], kinds[row, place], said[row, place], choices, verbs)
+
+
+@kept
+def _walk(kinds: Ints, starts: Ints, said: Ints, choices: Choices, verbs: Hashes, states: Hashes, chosen: Ints) -> None:
+    state = np.zeros(states.shape[1], np.uint32)
+    for line in range(len(starts) - 1):
+        begin(state)
+        for place in range(starts[line], starts[line + 1]):
+            states[place] = state
+            chosen[place] = say(state, kinds[place], said[place], choices, verbs)
+
+
+def walked(places: Places, said: Ints, choices: Choices) -> tuple[Hashes, Ints]:
+    """The states (places, STATE) before each place if `said` (places,) are the labels of all, and their numbers among what each
+    gloss may have, or -1."""
+    states, chosen = np.zeros((len(said), STATE), np.uint32), np.zeros(len(said), np.int64)
+    _walk(places.types, places.starts, said, choices, VERBS, states, chosen)
+    return states, chosen
+
+
+def turned(glosses: Sequence[str], said: Sequence[int]) -> tuple[list[str], list[int]]:
+    """A line with its labels as it is read from its end; the label of the end stays the last one."""
+    return list(glosses[::-1]), [*said[:-1][::-1], said[-1]]
 
 
 @kept

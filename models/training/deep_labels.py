@@ -12,16 +12,18 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.deep_head import DeepHead, DeepSize, inputs, told
 from models.edit_space import EditSpace, Places
-from models.training.edit_rows import Placed
+from models.training.edit_rows import Placed, vectors_of
 from models.training.loop import RUNS, Run, Schedule, learn
-from models.training.wide_labels import walked
+from models.wide_head import walked
 
 PLACES_A_BATCH = 2000
 POOL = 6000
+NOISE = 0.2
 WRONG, UNKNOWN = 0.06, 0.05
 """Shares of labels said before that are wrong ones, and of glosses that are only their class."""
 
@@ -46,9 +48,21 @@ def train_deep(
 ) -> DeepHead:  # fmt: skip
     """The head of lines of (glosses, labels); resumes from `folder`/`name`.ckpt."""
     torch.manual_seed(seed)
-    run = Run(name, DeepHead(torch.from_numpy(space.may), size), seed, folder)
+    head = DeepHead(torch.from_numpy(space.may), size)
+    begin_near(head, vectors_of(rows, space.edits, seed))
+    run = Run(name, head, seed, folder)
     stream = batches(rows, space, seed + run.steps)
     return cast(DeepHead, learn(run, schedule, stream, loss_of))
+
+
+@torch.no_grad()
+def begin_near(head: DeepHead, vectors: NDArray[np.float32]) -> None:
+    """Begins the table of glosses with `vectors` (gloss ids, columns) as far as they go, the rest of it near 0: most glosses are
+    met so seldom that a random vector would stay as it is."""
+    table = head.gloss.weight
+    columns = min(vectors.shape[1], table.shape[1])
+    table.mul_(NOISE)
+    table[:, :columns] += torch.from_numpy(vectors[:, :columns]) * (0.5 * columns**0.5)
 
 
 def loss_of(module: nn.Module, batch: DeepBatch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -68,7 +82,7 @@ def batches(rows: Placed, space: EditSpace, seed: int, pieces: int = PLACES_A_BA
     rng = np.random.default_rng(seed)
     lines = [glosses for glosses, _ in rows]
     places, labels = space.places(lines), np.array([one for _, said in rows for one in said], np.int64)
-    _, states, chosen = walked(places, labels, space.choices())
+    states, chosen = walked(places, labels, space.choices())
     held = (places, np.where(chosen >= 0, labels, -1), states)
     counts = np.diff(places.starts)
     while True:

@@ -1,4 +1,5 @@
-"""What the heads of edits learn from: lines of glosses with a label a place, labels each gloss may have, groups of glosses."""
+"""What the heads of edits learn from: lines of glosses with a label a place, labels each gloss may have, vectors and groups of
+glosses."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ def placed(rows: Rows, edits: EditVocabulary) -> list[tuple[Sequence[str], list[
 
 def space_of(rows: Placed, edits: EditVocabulary, *, seed: int = 0) -> EditSpace:
     """What glosses may become, and their groups."""
-    return EditSpace(edits, allowed(rows, edits), groups_of(rows, edits, seed))
+    return EditSpace(edits, allowed(rows, edits), groups_of(vectors_of(rows, edits, seed), seed))
 
 
 def allowed(rows: Placed, edits: EditVocabulary) -> NDArray[np.bool_]:
@@ -49,18 +50,25 @@ def allowed(rows: Placed, edits: EditVocabulary) -> NDArray[np.bool_]:
     return may
 
 
-def groups_of(rows: Placed, edits: EditVocabulary, seed: int = 0) -> NDArray[np.int16]:
-    """(2, gloss ids) groups by k-means over a truncated SVD of positive pointwise mutual information between glosses and what
-    is near them: two glosses on both sides, words put before, what becomes of them (Levy and Goldberg 2014)."""
+def vectors_of(rows: Placed, edits: EditVocabulary, seed: int = 0) -> NDArray[np.float32]:
+    """(gloss ids, WIDTH) of length 1, of length 0 for those that are seldom met: a truncated SVD of positive pointwise mutual
+    information between glosses and what is near them: two glosses on both sides, words put before, what becomes of them (Levy
+    and Goldberg 2014)."""
     counts = _together(rows, edits)
     met = counts.sum(1) > 3
-    groups = np.full((len(GROUPS), len(counts)), -1, np.int16)
-    if met.sum() <= WIDTH:
-        return groups
+    vectors = np.zeros((len(counts), WIDTH), np.float32)
+    if met.sum() > WIDTH:
+        vectors[met] = _reduced(_information(counts[met]), np.random.default_rng(seed))
+    return vectors
+
+
+def groups_of(vectors: NDArray[np.float32], seed: int = 0) -> NDArray[np.int16]:
+    """(2, gloss ids) groups by k-means over vectors as `vectors_of` gives them; -1 for glosses without one."""
+    met = vectors.any(1)
+    groups = np.full((len(GROUPS), len(vectors)), -1, np.int16)
     rng = np.random.default_rng(seed)
-    vectors = _reduced(_information(counts[met]), rng)
-    for row, many in enumerate(GROUPS):
-        groups[row, met] = _means(vectors, min(many, len(vectors) // 4), rng)
+    for row, many in enumerate(GROUPS if met.any() else ()):
+        groups[row, met] = _means(vectors[met], min(many, int(met.sum()) // 4), rng)
     return groups
 
 

@@ -20,17 +20,19 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import LlamaForCausalLM
 
+from models.deep_head import DeepHead
 from models.dialects import EDITED, SPOKEN, Script
 from models.edit_heads import EditHeads, Weights
 from models.edits import text_of, word_of
 from models.evaluation.scores import bleu
 from models.text_writer import FOLDER, TextWriter
 from models.training.deep_labels import train_deep
-from models.training.edit_rows import Rows, placed, space_of
+from models.training.edit_rows import Placed, Rows, placed, space_of
 from models.training.loop import RUNS, Run, Schedule, learn
 from models.training.text_data import Sentences, Variation, batches, examples, held_out, read
 from models.training.text_stage import PIECES_A_BATCH, Ranges, Softness, loss_of, regularised, schedule_of
 from models.training.wide_labels import train_wide
+from models.wide_head import turned
 
 RANK = 32
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -44,8 +46,9 @@ TRIED = (Weights(0.0, 1.0, 0.0, 0.0), Weights(0.0, 0.0, 1.0, 0.0), *(
     Weights(model, wide * (1 - model), (1 - wide) * (1 - model), 0.15)
     for model in (0.0, 0.15, 0.3) for wide in (0.25, 0.35, 0.45)
 ))  # fmt: skip
+BACKS = (0.0, 0.2, 0.4, 0.7)
 BONUSES = (0.05, 0.25, 0.35, 0.45, 0.6)
-"""What labels that put words before get, tried with the best of TRIED."""
+"""What the head counts that reads from the end, and what labels that put words before get, tried with the best so far."""
 
 
 @dataclass(frozen=True)
@@ -101,19 +104,26 @@ def _split(sentences: Sentences, seed: int) -> tuple[Sentences, list[tuple[Seque
 
 
 def train_heads(rows: Rows, script: Script, *, minutes: float, seed: int = 0) -> EditHeads:
-    """The wide head and the convolutional one, which has all the minutes (of processor time) and resumes."""
+    """The wide head and three convolutional ones, which share the minutes (of processor time) and resume: two that read lines
+    from their beginning, one that reads them from their end."""
     lines = placed(rows, script.edits)
     space = space_of(lines, script.edits, seed=seed)
+    share = minutes / 3
     schedule = Schedule(
-        minutes, 2e-3, weight_decay=0.03, warmup_minutes=min(0.6, minutes / 20), half_on_cpu=True, save_every_s=150,
+        share, 2e-3, weight_decay=0.03, warmup_minutes=min(0.6, share / 20), half_on_cpu=True, save_every_s=150,
         clock=time.process_time,
     )  # fmt: skip
-    deep = train_deep(lines, space, schedule=schedule, name=f"text_{EDITED}_deep", seed=seed)
-    return EditHeads(space, train_wide(lines, space, seed=seed), deep)
+
+    def deep(name: str, seed: int, lines: Placed = lines) -> DeepHead:
+        return train_deep(lines, space, schedule=schedule, name=f"text_{EDITED}_{name}", seed=seed)
+
+    deeps = deep("deep", seed), deep("deep_1", seed + 1)
+    back = deep("back", seed + 2, [turned(*line) for line in lines])
+    return EditHeads(space, train_wide(lines, space, seed=seed), deeps, back)
 
 
 def chosen_weights(writer: TextWriter, rows: Sequence[tuple[Sequence[str], str]]) -> Weights:
-    """Those of TRIED with the best BLEU-4, then the best of BONUSES with them."""
+    """Those of TRIED with the best BLEU-4, then the best of BACKS with them, then of BONUSES."""
     heads, scores = writer.heads, dict[Weights, float]()
     assert heads is not None
 
@@ -126,6 +136,7 @@ def chosen_weights(writer: TextWriter, rows: Sequence[tuple[Sequence[str], str]]
         return max(scores, key=lambda weights: scores[weights])
 
     counts = best(one for one in TRIED if writer.has_model or not one.model)
+    counts = best(replace(counts, back=back) for back in BACKS)
     return best(replace(counts, before=bonus) for bonus in BONUSES)
 
 

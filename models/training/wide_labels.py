@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from models.edit_space import STATIC, Choices, EditSpace, Hashes, Ints, Places
+from models.edit_space import STATIC, Choices, EditSpace, Hashes, Ints
 from models.training.edit_rows import Placed
-from models.wide_head import BITS, DYNAMIC, JOINT, STATE, VERBS, WideHead, begin, dynamic, say, score
+from models.wide_head import BITS, DYNAMIC, JOINT, WideHead, dynamic, score, walked
 
 EPOCHS, RATE, DROPPED, LEAST = 3, 0.2, 0.2, 2
 
@@ -21,7 +21,10 @@ EPOCHS, RATE, DROPPED, LEAST = 3, 0.2, 0.2, 2
 def train_wide(rows: Placed, space: EditSpace, *, bits: int = BITS, epochs: int = EPOCHS, seed: int = 0) -> WideHead:
     """The head of lines of (glosses, labels)."""
     places, choices = space.places([glosses for glosses, _ in rows]), space.choices()
-    features, states, chosen = walked(places, np.array([one for _, said in rows for one in said], np.int64), choices)
+    states, chosen = walked(places, np.array([one for _, said in rows for one in said], np.int64), choices)
+    features = np.empty((len(chosen), STATIC + DYNAMIC), np.uint32)
+    features[:, :STATIC] = places.static
+    _dynamic_features(states, places.near, features[:, STATIC:])
     _forget_rare(features, LEAST)
     table, sums = np.zeros(2**bits, np.float32), np.zeros(2**bits, np.float32)
     rng, most = np.random.default_rng(seed), int(np.diff(choices.start).max())
@@ -32,28 +35,10 @@ def train_wide(rows: Placed, space: EditSpace, *, bits: int = BITS, epochs: int 
     return WideHead(table * np.float32(1 - DROPPED))
 
 
-def walked(places: Places, label: Ints, choices: Choices) -> tuple[Hashes, Hashes, Ints]:
-    """(features, states, numbers of the labels among their candidates or -1) of all places, if all before is as it should be."""
-    features = np.zeros((len(label), STATIC + DYNAMIC), np.uint32)
-    features[:, :STATIC] = places.static
-    states, chosen = np.zeros((len(label), STATE), np.uint32), np.zeros(len(label), np.int64)
-    _walk(places.types, places.starts, label, places.near, choices, VERBS, features, states, chosen)
-    return features, states, chosen
-
-
 @njit(fastmath=True, error_model="numpy")
-def _walk(
-    types: Ints, starts: Ints, label: Ints, near: Hashes, choices: Choices, verbs: Hashes, features: Hashes, states: Hashes,
-    chosen: Ints,
-) -> None:  # fmt: skip
-    """Fills what stands before each place if all before it is as it should be."""
-    state = np.zeros(states.shape[1], np.uint32)
-    for line in range(len(starts) - 1):
-        begin(state)
-        for place in range(starts[line], starts[line + 1]):
-            states[place] = state
-            dynamic(state, near[place], features[place, features.shape[1] - 24 :])
-            chosen[place] = say(state, types[place], label[place], choices, verbs)
+def _dynamic_features(states: Hashes, near: Hashes, into: Hashes) -> None:
+    for place in range(len(states)):
+        dynamic(states[place], near[place], into[place])
 
 
 @njit(fastmath=True, error_model="numpy")

@@ -56,6 +56,10 @@ def test_an_adapter_is_trained_and_measured_by_its_name(home: Path) -> None:
     assert figures["bleu4_with"] >= figures["bleu4_without"]
     measured = evaluate(home / "data" / "text" / "aslg_pc12.dev.tsv", home / "weights", adapter=EDITED)
     assert measured["bleu4"] == pytest.approx(figures["bleu4_with"], abs=15)
+    (home / "live").mkdir()
+    shutil.copytree(home / "weights", home / EDITED, dirs_exist_ok=True)
+    beside = evaluate(home / "data" / "text" / "aslg_pc12.dev.tsv", home / "live", adapter=EDITED)
+    assert beside == measured
     assert "tok:none" in str(measured["signature"])
     assert "tok:13a" in str(measured["signature_13a"])
 
@@ -101,17 +105,18 @@ def test_an_adapter_that_is_not_there_is_said(home: Path) -> None:
 
 
 def test_the_bundled_adapter_writes_without_a_base() -> None:
-    writer = TextWriter.load(BUNDLED, EDITED)
+    writer = writer_of(BUNDLED, EDITED)  # in a folder of its own beside the live weights
     short, long = writer.write(
         [line.split() for line in ("THIS BE DISGRACE .", "X-WE NEED DESC-NEW LAW FOR ATLANTIS .")]
     )
     assert short == "this is a disgrace ."
     assert long.startswith("we need a new law for ")
     assert long.endswith("atlantis .")  # never met, and copied
+    assert not (BUNDLED / "text").exists()
 
 
 def test_the_bundled_german_is_found_by_its_name() -> None:
     writer = writer_of(BUNDLED, "phoenix")
     assert writer.dialect == "phoenix"
     assert writer.write([["GUT", "ABEND", "LIEB", "ZUSCHAUER"]]) == ["guten abend liebe zuschauer ."]
-    assert sum(file.stat().st_size for file in (BUNDLED.parent / "phoenix").iterdir()) < 6_000_000
+    assert sum(file.stat().st_size for file in (BUNDLED.parent / "phoenix").iterdir()) < 8_000_000
