@@ -36,7 +36,7 @@ FAILURES: dict[str, Failure] = {
         "Not JSON",
         'Expected a JSON object in a text message, got {got}; send one such as {{"type": "keepalive"}}.',
     ),
-    "unknown_type": Failure(4400, 400, "Unknown message type", "Expected a message's type, got {got!r}; {hint}"),
+    "unknown_type": Failure(4400, 400, "Unknown message type", "Expected a message's type, got {got}; {hint}"),
     "unknown_option": Failure(
         4400,
         422,
@@ -44,7 +44,7 @@ FAILURES: dict[str, Failure] = {
         "{owner} has no option {got!r}; {hint}",
     ),
     "bad_option": Failure(4400, 422, "Bad option", "{owner}: {option}: {problem}, got {got}."),
-    "option_missing": Failure(4400, 422, "Option missing", "{owner} needs the option {option!r}; add it."),
+    "option_missing": Failure(4400, 422, "Option missing", "{owner} needs the option {option!r}: add it, {values}."),
     "media_before_start": Failure(
         4400,
         400,
@@ -231,6 +231,9 @@ FAILURES: dict[str, Failure] = {
         True,
     ),
     "not_found": Failure(4400, 404, "Not found", "There is nothing at {got!r}; see /docs for what there is."),
+    "wrong_method": Failure(
+        4400, 405, "Wrong method", "Expected {allowed} at {path!r}, got {got}; see /docs for each path's."
+    ),
     "websocket_needed": Failure(
         4400,
         426,
@@ -287,10 +290,10 @@ class ServiceError(Exception):
 
 
 def hint(got: str, known: Iterable[str]) -> str:
-    """The known name that `got` was meant to be; all of them where none is near."""
+    """All known names, and before them the one that `got` was probably meant to be."""
     names = list(known)
     near = difflib.get_close_matches(got, names, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}."
+    return f"{f'did you mean {near[0]!r}? Known' if near else 'known'} are {', '.join(names)}."
 
 
 def failure(code: str, retry_after_ms: int | None = None, **values: object) -> ServiceError:

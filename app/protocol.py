@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -250,7 +250,8 @@ def parse_client_message(text: str) -> ClientMessage:
     name = message.get("type")
     kind = CLIENT_MESSAGES.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise failure("unknown_type", got=_shortened(name), hint=hint(str(name), CLIENT_MESSAGES))
+        got = repr(_shortened(name)) if "type" in message else "none"
+        raise failure("unknown_type", got=got, hint=hint(str(name or ""), CLIENT_MESSAGES))
     return parse_options(kind, message, owner=str(name))  # type: ignore[return-value]
 
 
@@ -261,7 +262,7 @@ def parse_options(model: type[Model], values: dict[str, Any], owner: str) -> Mod
     except ValidationError as error:
         raise _option_failure(error.errors()[0], model, owner) from None
     if isinstance(checked, SessionStart) and checked.media == "packets" and checked.codec is None:
-        raise failure("option_missing", owner=owner, option="codec")
+        raise failure("option_missing", owner=owner, option="codec", values=_choices(Codec))
     return checked
 
 
@@ -271,8 +272,15 @@ def _option_failure(first: Any, model: type[Message], owner: str) -> ServiceErro
         known = [name for name in model.model_fields if name != "type"]
         return failure("unknown_option", owner=owner, got=_shortened(option), hint=hint(option, known))
     if first["type"] == "missing":
-        return failure("option_missing", owner=owner, option=option)
+        return failure(
+            "option_missing", owner=owner, option=option, values=_choices(model.model_fields[option].annotation)
+        )
     return failure("bad_option", owner=owner, option=option, problem=first["msg"], got=_shortened(first["input"]))
+
+
+def _choices(kind: Any) -> str:
+    """ "one of webm, fmp4", for a Literal; all options that must be given are of that kind."""
+    return f"one of {', '.join(get_args(kind))}"
 
 
 def _shortened(value: object, limit: int = 60) -> str:

@@ -19,6 +19,11 @@ async def docs() -> FileResponse:
     return FileResponse(WEB / "docs.html")
 
 
+def is_file(path: str) -> bool:
+    """Whether the page has a file at a path of the server's."""
+    return path == "/" or path.removeprefix("/") in {file.name for file in WEB.iterdir()}
+
+
 class Page(StaticFiles):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Files by HTTP; a WebSocket to no route is refused."""

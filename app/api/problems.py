@@ -10,11 +10,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
+from app.api.page import is_file
 from app.errors import ServiceError, failure
 
 log = logging.getLogger("signbind.http")
 
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 PROBLEM = "application/problem+json"
 SCHEMA = {
     "type": "object",
@@ -74,11 +77,29 @@ async def _service_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException), f"installed for HTTPException, got {type(error).__name__}"
-    if error.status_code == 404:
-        return problem(request, failure("not_found", got=request.url.path[:200]))
+    if error.status_code in (404, 405):
+        return _not_here(request)
     answer = problem(request, failure("bad_request", got=str(error.detail).lower()), error.status_code)
     answer.headers.update(error.headers or {})
     return answer
+
+
+def _not_here(request: Request) -> JSONResponse:
+    """What no route takes: the page, which answers for all other paths, has only files, and gives them by GET alone."""
+    path, allowed = request.url.path[:200], ", ".join(_methods(request))
+    if not allowed:
+        return problem(request, failure("not_found", got=path))
+    answer = problem(request, failure("wrong_method", path=path, allowed=allowed, got=request.method))
+    answer.headers["Allow"] = allowed
+    return answer
+
+
+def _methods(request: Request) -> list[str]:
+    """By which methods this path would be answered."""
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    asked = [(method, {**request.scope, "method": method}) for method in METHODS]
+    found = [method for method, scope in asked if any(route.matches(scope)[0] is Match.FULL for route in routes)]
+    return found or ["GET"] * is_file(request.url.path)
 
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:

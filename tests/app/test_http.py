@@ -87,9 +87,17 @@ async def test_tokens_need_the_key_and_a_sensible_time(http: httpx.AsyncClient, 
 
 async def test_unknown_paths_and_methods_are_problems(http: httpx.AsyncClient) -> None:
     check_problem(await http.get("/v1/nothing"), 404, "not_found")
-    answer = await http.delete("/healthz")
-    assert answer.status_code == 405
-    assert answer.headers["content-type"] == "application/problem+json"
+    check_problem(await http.post("/v1/translation"), 404, "not_found")  # without its s
+    for method, path, allowed in (
+        ("DELETE", "/healthz", "GET"), ("GET", "/v1/translations", "POST"), ("PUT", "/v1/tokens", "POST"),
+        ("POST", "/", "GET"), ("POST", "/app.js", "GET"), ("POST", "/docs", "GET"), ("HEAD", "/healthz", "GET"),
+    ):  # fmt: skip
+        answer = await http.request(method, path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed), (method, path)
+        if method != "HEAD":
+            assert (
+                f"Expected {allowed} at '{path}', got {method}" in check_problem(answer, 405, "wrong_method")["detail"]
+            )
 
 
 async def test_a_live_stream_needs_a_websocket(http: httpx.AsyncClient) -> None:
