@@ -13,6 +13,7 @@ from app import (
     cli_bench,
     cli_doctor,
     cli_errors,
+    cli_help,
     cli_labels,
     cli_live,
     cli_recipes,
@@ -24,6 +25,7 @@ from app import (
 app = typer.Typer(
     name="signbind",
     help="Live American Sign Language video in, English captions with confidence out.",
+    epilog="Begin with `signbind serve` and open http://127.0.0.1:8000, or with `signbind doctor` if something is amiss.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -33,12 +35,20 @@ app = typer.Typer(
 app.command(rich_help_panel="Captions")(cli_serve.serve)
 app.command(rich_help_panel="Captions")(cli_live.live)
 app.command(rich_help_panel="Captions")(cli_translate.translate)
-app.command(rich_help_panel="Models")(cli_train.train)
-app.command(rich_help_panel="Models")(cli_recipes.evaluate)
+app.command(
+    rich_help_panel="Models",
+    epilog=cli_help.told(cli_train.STAGES, "The stages, in the order in which they build on each other:"),
+)(cli_train.train)
+app.command(rich_help_panel="Models", epilog=cli_help.told(cli_recipes.MEASURES, "What can be measured:"))(
+    cli_recipes.evaluate
+)
 app.command(rich_help_panel="Models")(cli_recipes.synth)
 app.add_typer(cli_labels.labels, name="labels", rich_help_panel="Models")
 app.add_typer(cli_bench.bench, name="bench", rich_help_panel="This machine")
 app.command(rich_help_panel="This machine")(cli_doctor.doctor)
+
+for commands in (app, cli_labels.labels, cli_bench.bench):
+    cli_help.lay_out(commands)
 
 
 def main(arguments: list[str] | None = None) -> int:

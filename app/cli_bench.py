@@ -24,6 +24,14 @@ def known_device(device: str | None) -> str | None:
 bench = typer.Typer(help="Measure speed and lag on this machine.", no_args_is_help=True)
 SAMPLE = Path(__file__).parent / "web" / "sample.webm"
 
+Video = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        show_default=False,
+        help="A video of signing, as `signbind synth` makes; the page's sample if not given.",
+    ),
+]
 Weights = Annotated[Path | None, typer.Option("--checkpoint", help="The weights; the bundled ones if not given.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON last.")]
 Device = Annotated[
@@ -34,7 +42,7 @@ Seconds = Annotated[float, typer.Option(min=1, max=3600, help="How long each way
 
 @bench.command()
 def live(
-    file: Annotated[Path, typer.Argument(help="A video of signing; `signbind synth` makes one.")],
+    file: Video = SAMPLE,
     seconds: Annotated[float, typer.Option(min=1, max=3600, help="Repeat the video until so much is sent.")] = 30,
     port: Annotated[
         int, typer.Option(min=0, max=65_535, help="The port of the server that is measured; 0: any free one.")
@@ -66,7 +74,7 @@ def live(
 
 @bench.command()
 def streams(
-    file: Annotated[Path, typer.Argument(help="A video of signing; the page's sample if not given.")] = SAMPLE,
+    file: Video = SAMPLE,
     most: Annotated[int, typer.Option(min=1, max=4096, help="Try no more streams than this.")] = 64,
     seconds: Annotated[float, typer.Option(min=2, max=3600, help="How long each number of streams counts.")] = 20,
     first: Annotated[int, typer.Option(min=1, help="After one stream, go on with so many; then double.")] = 2,
@@ -110,7 +118,7 @@ def streams(
 
 @bench.command()
 def memory(
-    file: Annotated[Path, typer.Argument(help="A video of signing; the page's sample if not given.")] = SAMPLE,
+    file: Video = SAMPLE,
     minutes: Annotated[float, typer.Option(min=1, max=24 * 60, help="How long streams come and go.")] = 30,
     at_once: Annotated[int, typer.Option("--streams", min=1, max=256, help="So many at the same time.")] = 3,
     checkpoint: Weights = None,
@@ -141,7 +149,7 @@ def memory(
 
 @bench.command()
 def limit(
-    file: Annotated[Path, typer.Argument(help="A video of signing; the page's sample if not given.")] = SAMPLE,
+    file: Video = SAMPLE,
     seconds: Seconds = 30, checkpoint: Weights = None, device: Device = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """How near the engine comes to the bare networks in their best batch, on the same frames: `efficiency`."""

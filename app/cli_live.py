@@ -33,7 +33,9 @@ class LiveFormat(enum.StrEnum):
 
 
 def live(
-    source: Annotated[str, typer.Argument(help="A video file, or `camera` (`camera:1` for the second one).")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A video file, or `camera` (`camera:1` for the second one).")
+    ],
     url: Annotated[str, typer.Option(help="The server's address.")] = "http://127.0.0.1:8000",
     speed: Annotated[
         Speed, typer.Option(help="At the video's pace, or as fast as the server takes it.")
@@ -52,7 +54,7 @@ def live(
     ] = None,
     endpoint_ms: Annotated[int | None, typer.Option(min=200, max=5000, help="Rest that ends a sentence.")] = None,
 ) -> None:
-    """Stream a video FILE or the camera to a server and show the captions while it plays."""
+    """Stream a video or the camera to a running server (`signbind serve`) and show the captions while it plays."""
     import asyncio
 
     from app.client import LiveError, LiveRequest, live_events

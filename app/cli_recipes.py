@@ -39,6 +39,23 @@ class What(enum.StrEnum):
     across = "across"
 
 
+MEASURES: dict[str, str] = {
+    What.report: "everything that can be told of captions of unseen drawn signers, on one page",
+    What.synthetic: "the main figures of the same, on the terminal",
+    What.letters: "letters in photographs, by source",
+    What.fingerspelling: "words spelled at a webcam",
+    What.lips: "phonemes from videos of a mouth",
+    What.locate: "where hands, face and mouth are found",
+    What.silence: "captions where nobody signs: there should be none",
+    What.gloss2text: "a language model alone, from glosses",
+    What.noise: "the same, with ever more mistakes in the glosses",
+    What.names: "spelled names, with and without what corrects them",
+    What.precisions: "fewer bits and smaller networks: size, speed, accuracy",
+    What.across: "weights on data of another making than they learned from",
+}
+"""What each measures."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """What an evaluation reads (none: it draws its own data), which options are its own, and whether it draws data where no
@@ -70,12 +87,13 @@ def imported(module: str, function: str) -> Any:
 
 
 def evaluate(
-    what: Annotated[What, typer.Argument(help="What to measure.")],
+    what: Annotated[What, typer.Argument(metavar="WHAT", help="What to measure: one of the names below.")],
     path: Annotated[
         Path | None,
         typer.Argument(
+            metavar="PATH",
             help="The data to measure on; `names`, `noise`, `report` and `synthetic` draw their own and take none; so does "
-            "`silence`, beside a folder of .mp4 without signing if there is one; `locate` without one draws signers."
+            "`silence`, beside a folder of .mp4 without signing if there is one; `locate` without one draws signers.",
         ),
     ] = None,
     checkpoint: Annotated[
@@ -136,7 +154,7 @@ def check_evaluation(what: What, path: Path | None, checkpoint: Path, options: M
 
 
 def synth(
-    text: Annotated[str, typer.Argument(help="An English sentence.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="An English sentence, in quotes.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The clip to write (.mp4 or .webm).")] = Path(
         "clip.mp4"
     ),

@@ -56,6 +56,33 @@ class Stage(enum.StrEnum):
     student = "student"
 
 
+STAGES: dict[str, str] = {
+    Stage.all: "clips to fusion in one go",
+    Stage.labels: "glosses, spelled words and phonemes of clips that have only English",
+    Stage.locate: "finds hands, face and mouth in a picture",
+    Stage.clips: "draws signers, for what follows",
+    Stage.encoder: "looks at a hand",
+    Stage.backbones: "compares small networks for that; changes no weights",
+    Stage.lips: "looks at a mouth, and reads phonemes",
+    Stage.features: "drawn clips as the networks over time will see them",
+    Stage.spelling: "photographs of letters set in a row, likewise",
+    Stage.sign: "the expert of signs",
+    Stage.fingerspelling: "the expert of spelled letters",
+    Stage.silence: "scenes in which nobody signs, for the router",
+    Stage.routing: "sign, fingerspelling or rest, at every moment",
+    Stage.fusion: "joins what the experts say",
+    Stage.tables: "the paper's comparisons; changes no weights",
+    Stage.language: "glosses to an English sentence",
+    Stage.noise: "the study of language models under noise; changes no weights",
+    Stage.text: "glosses of real corpora to English, the base of lora",
+    Stage.lora: "an adapter for one corpus or domain (--adapter)",
+    Stage.words: "glosses of PHOENIX-2014T to German weather forecasts",
+    Stage.confidence: "how likely a caption is right, from `evaluate synthetic --record`",
+    Stage.int8: "eight-bit copies of the picture networks, for processors",
+    Stage.student: "a hand encoder of half the work",
+}
+"""What each trains, in the same order."""
+
 SHARED_STAGES: dict[Stage, tuple[str, dict[str, str]]] = {
     Stage.sign: ("experts", {"only": "sign"}),
     Stage.fingerspelling: ("experts", {"only": "fingerspelling"}),
@@ -85,7 +112,7 @@ DERIVED_STAGES = frozenset(
 def train(
     stage: Annotated[
         Stage,
-        typer.Argument(help="What to train, in the order in which stages build on each other; all: clips to fusion."),
+        typer.Argument(metavar="STAGE", help="What to train: one of the names below."),
     ],
     data: Annotated[
         list[str],

@@ -21,14 +21,17 @@ class Format(enum.StrEnum):
 
 
 def translate(
-    file: Annotated[Path, typer.Argument(help="A video file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A video file.")],
     output: Annotated[Format, typer.Option("--format", help="How the captions are written.")] = Format.text,
     vocabulary: Annotated[
         list[str] | None, typer.Option(help="A name to expect when fingerspelled; may be repeated.")
     ] = None,
     endpoint_ms: Annotated[int | None, typer.Option(min=200, max=5000, help="Rest that ends a sentence.")] = None,
 ) -> None:
-    """Write the captions of a video FILE."""
+    """Write the captions of a video FILE to the terminal; this needs no server.
+
+    Settings come from the environment, as the server's do: SIGNBIND_CHECKPOINT, SIGNBIND_DEVICE, ...
+    """
     if not file.is_file():
         raise CliError(f"{file} is no file; name a video that is there.")
     from app.errors import ServiceError

@@ -36,6 +36,23 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         assert command in shown
 
 
+def test_help_tells_every_stage_and_every_measurement(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(cli_train.STAGES) == list(cli_train.Stage) and list(cli_recipes.MEASURES) == list(cli_recipes.What)
+    for command, told in (("train", cli_train.STAGES), ("evaluate", cli_recipes.MEASURES)):
+        assert main([command, "--help"]) == 0
+        shown = capsys.readouterr().out.splitlines()
+        for name, meaning in told.items():
+            assert any(line.split()[:1] == [name] and meaning[:20] in line for line in shown), name
+
+
+def test_help_flows_at_the_terminals_width(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(["bench", "live", "--help"]) == 0
+    said = capsys.readouterr().out
+    lines = said[said.index(" The lag is") : said.index("╭")].strip().splitlines()
+    assert len(lines) == 3 and all(len(line.strip()) > 80 for line in lines[:-1])
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
