@@ -3,7 +3,7 @@
 What an edit is depends mostly on a gloss, its neighbours and what was said last: that much a linear model learns in minutes.
 The score of a label is the sum of three: of what it puts before the gloss, of what becomes of the gloss (each over all features,
 so that "the" is learned once for all endings), and of both together with the words that come of it (few features). The table
-is hashed (Weinberger et al. 2009) and kept in eight bits.
+is hashed (Weinberger et al. 2009) and has five bits a weight on disk.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -21,7 +21,8 @@ from models.edit_space import STATIC, Choices, Hashes, Ints, Places
 from models.kept import kept
 
 BITS = 22
-LEVELS = 15  # of a weight on disk, to either side of zero
+LEVELS = 15
+"""Of a weight on disk, to either side of zero: five bits."""
 FLOOR = -12.0
 """Log-probability of an edit that the gloss may not have."""
 WIDE = "wide.npz"
@@ -37,6 +38,27 @@ VERBS = np.zeros((4, 16), np.uint32)
 for _row, _words in enumerate(_VERBS):
     VERBS[_row, : len(_words.split())] = [crc32(word.encode()) for word in _words.split()]
 """Hashes of words by which the tense goes on; the last row's begin a clause."""
+
+
+class Table(NamedTuple):
+    """(2 ** bits,) weights."""
+
+    weights: Any
+    bits: int
+
+
+class Scores(NamedTuple):
+    """Of a place's befores, rests and whole labels the scores, `sums` (3, most), and the weights' places that they are sums of,
+    `cells` (3, most, features). Those of the candidates, with all that is said of them, stand in sums[2]."""
+
+    sums: Any
+    cells: Any
+
+    @staticmethod
+    def of(choices: Choices) -> Scores:
+        """Room for the scores of any place."""
+        most = int(np.diff(choices.start).max())
+        return Scores(np.zeros((3, most), np.float32), np.zeros((3, most, STATIC + DYNAMIC), np.uint32))
 
 
 @kept
@@ -151,55 +173,25 @@ def turned(glosses: Sequence[str], said: Sequence[int]) -> tuple[list[str], list
 
 
 @kept
-def _sums(
-    features: Hashes, first: int, last: int, ids: Ints, salt: int, bits: int, table: Any, cells: Any, sums: Any
-) -> None:
-    for place in range(first, last):
+def _sums(features: Hashes, ids: Ints, salt: int, table: Table, cells: Any, sums: Any) -> None:
+    for place in range(len(ids)):
         label, total = np.uint32(ids[place] + salt), np.float32(0)
         for number in range(len(features)):
-            cell = _cell(features[number], label, bits)
-            cells[place - first, number] = cell
-            total += table[cell]
-        sums[place - first] = total
+            cell = _cell(features[number], label, table.bits)
+            cells[place, number] = cell
+            total += table.weights[cell]
+        sums[place] = total
 
 
 @kept
-def score(
-    kind: int,
-    features: Hashes,
-    state: Hashes,
-    choices: Choices,
-    joint: Ints,
-    bits: int,
-    table: Any,
-    cells: Any,
-    sums: Any,
-) -> None:
-    """Scores of a place's candidates: `sums` (3, most) of befores, rests and whole labels, `cells` (3, most, features) where they
-    came from. `features` are STATIC then DYNAMIC ones; the scores stand in sums[2]."""
-    _sums(
-        features,
-        choices.before_start[kind],
-        choices.before_start[kind + 1],
-        choices.before_list,
-        1001,
-        bits,
-        table,
-        cells[0],
-        sums[0],
-    )
-    _sums(
-        features,
-        choices.rest_start[kind],
-        choices.rest_start[kind + 1],
-        choices.rest_list,
-        20001,
-        bits,
-        table,
-        cells[1],
-        sums[1],
-    )
-    first, static = choices.start[kind], len(features) - 24
+def score(kind: int, features: Hashes, state: Hashes, choices: Choices, table: Table, found: Scores) -> None:
+    """Fills `found` for a place; `features` are STATIC then DYNAMIC ones."""
+    bits, joint, cells, sums = table.bits, JOINT, found.cells, found.sums
+    befores = choices.before_list[choices.before_start[kind] : choices.before_start[kind + 1]]
+    rests = choices.rest_list[choices.rest_start[kind] : choices.rest_start[kind + 1]]
+    _sums(features, befores, 1001, table, cells[0], sums[0])
+    _sums(features, rests, 20001, table, cells[1], sums[1])
+    first, static = choices.start[kind], len(features) - DYNAMIC
     for place in range(first, choices.start[kind + 1]):
         label, word, number = choices.label[place], choices.word[place], place - first
         salt, count, own = np.uint32(label + 40001), choices.many[label], cells[2, number]
@@ -217,23 +209,21 @@ def score(
         own[len(joint) + 4] = _cell(_mix(_mix(state[6], state[5], 16), early, 203), np.uint32(3), bits)
         total = sums[0, choices.before_at[place]] + sums[1, choices.rest_at[place]]
         for at in range(len(joint) + 5):
-            total += table[own[at]]
+            total += table.weights[own[at]]
         sums[2, number] = total
 
 
 @kept
 def _log_probs(
-    kinds: Ints, static: Hashes, near: Hashes, states: Hashes, choices: Choices, joint: Ints, bits: int, table: Any, most: int,
-    into: Any,
-) -> None:  # fmt: skip
-    cells, sums = np.zeros((3, most, static.shape[1] + 24), np.uint32), np.zeros((3, most), np.float32)
-    features = np.empty(static.shape[1] + 24, np.uint32)
+    kinds: Ints, static: Hashes, near: Hashes, states: Hashes, choices: Choices, table: Table, found: Scores, into: Any
+) -> None:
+    features = np.empty(static.shape[1] + DYNAMIC, np.uint32)
     for row in range(len(kinds)):
         first, last = choices.start[kinds[row]], choices.start[kinds[row] + 1]
         features[: static.shape[1]] = static[row]
         dynamic(states[row], near[row], features[static.shape[1] :])
-        score(kinds[row], features, states[row], choices, joint, bits, table, cells, sums)
-        own = sums[2, : last - first]
+        score(kinds[row], features, states[row], choices, table, found)
+        own = found.sums[2, : last - first]
         own = own - own.max()
         own = own - np.log(np.exp(own).sum())
         for place in range(first, last):
@@ -252,21 +242,11 @@ class WideHead:
 
     def log_probs(self, places: Places, at: Ints, states: Hashes, choices: Choices, labels: int) -> NDArray[np.float32]:
         """(rows, labels) for the places `at` (rows,) of `places` after `states` (rows, STATE); FLOOR for what may not be."""
-        found = np.full((len(at), labels), FLOOR, np.float32)
-        most = int(np.diff(choices.start).max())
+        into, table = np.full((len(at), labels), FLOOR, np.float32), Table(self.table, self.bits)
         _log_probs(
-            places.types[at],
-            places.static[at],
-            places.near[at],
-            states,
-            choices,
-            JOINT,
-            self.bits,
-            self.table,
-            most,
-            found,
-        )
-        return found
+            places.types[at], places.static[at], places.near[at], states, choices, table, Scores.of(choices), into
+        )  # fmt: skip
+        return into
 
     def save(self, path: Path) -> None:
         """Five bits a weight, compressed."""

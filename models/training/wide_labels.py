@@ -6,14 +6,14 @@ contexts, which are learned by heart, do not push out the short ones.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from models.edit_space import STATIC, Choices, EditSpace, Hashes, Ints
 from models.training.edit_rows import Placed
-from models.wide_head import BITS, DYNAMIC, JOINT, WideHead, dynamic, score, walked
+from models.wide_head import BITS, DYNAMIC, JOINT, Scores, Table, WideHead, dynamic, score, walked
 
 EPOCHS, RATE, DROPPED, LEAST = 3, 0.2, 0.2, 2
 
@@ -26,13 +26,22 @@ def train_wide(rows: Placed, space: EditSpace, *, bits: int = BITS, epochs: int 
     features[:, :STATIC] = places.static
     _dynamic_features(states, places.near, features[:, STATIC:])
     _forget_rare(features, LEAST)
-    table, sums = np.zeros(2**bits, np.float32), np.zeros(2**bits, np.float32)
-    rng, most = np.random.default_rng(seed), int(np.diff(choices.start).max())
+    table, squares = Table(np.zeros(2**bits, np.float32), bits), np.zeros(2**bits, np.float32)
+    rng, seen = np.random.default_rng(seed), Seen(places.types, features, states, chosen)
     for epoch in range(epochs):
         rate = RATE * (1 - epoch / epochs)
         order = rng.permutation(np.flatnonzero(chosen >= 0))
-        _epoch(order, places.types, features, states, chosen, choices, JOINT, table, sums, rate, most, seed + epoch)
-    return WideHead(table * np.float32(1 - DROPPED))
+        _epoch(order, seen, choices, table, squares, Scores.of(choices), rate, seed + epoch)
+    return WideHead(table.weights * np.float32(1 - DROPPED))
+
+
+class Seen(NamedTuple):
+    """All places to learn from: types, features, states and the numbers of their labels among what they may be."""
+
+    types: Ints
+    features: Hashes
+    states: Hashes
+    chosen: Ints
 
 
 @njit(fastmath=True, error_model="numpy")
@@ -67,29 +76,26 @@ def _learn(cells: Any, slope: float, rate: float, table: Any, sums: Any) -> None
 
 @njit(fastmath=True, error_model="numpy")
 def _epoch(
-    order: Ints, types: Ints, features: Hashes, states: Hashes, chosen: Ints, choices: Choices, joint: Ints, table: Any,
-    sums: Any, rate: float, most: int, seed: int,
-) -> None:  # fmt: skip
-    """One pass over places in `order`; changes `table` and AdaGrad's `sums`."""
+    order: Ints, seen: Seen, choices: Choices, table: Table, squares: Any, found: Scores, rate: float, seed: int
+) -> None:
+    """One pass over places in `order`; changes the table's weights and AdaGrad's `squares`."""
     np.random.seed(seed)
-    cells, found = np.zeros((3, most, features.shape[1]), np.uint32), np.zeros((3, most), np.float32)
-    slopes, bits = np.zeros((2, most), np.float32), int(np.log2(len(table)) + 0.5)
-    own = np.zeros(features.shape[1], np.uint32)
+    slopes, own = np.zeros(found.sums.shape, np.float32), np.zeros(seen.features.shape[1], np.uint32)
     for place in order:
-        kind = types[place]
+        kind, cells = seen.types[place], found.cells
         for number in range(len(own)):
-            own[number] = features[place, number] if np.random.random() >= 0.2 else np.uint32(0)
-        score(kind, own, states[place], choices, joint, bits, table, cells, found)
+            own[number] = seen.features[place, number] if np.random.random() >= DROPPED else np.uint32(0)
+        score(kind, own, seen.states[place], choices, table, found)
         first, count = choices.start[kind], choices.start[kind + 1] - choices.start[kind]
-        shares = np.exp(found[2, :count] - found[2, :count].max())
+        shares = np.exp(found.sums[2, :count] - found.sums[2, :count].max())
         shares /= shares.sum()
         slopes[:] = 0
         for number in range(count):
-            slope = shares[number] - (1.0 if number == chosen[place] else 0.0)
+            slope = shares[number] - (1.0 if number == seen.chosen[place] else 0.0)
             slopes[0, choices.before_at[first + number]] += slope
             slopes[1, choices.rest_at[first + number]] += slope
-            _learn(cells[2, number, : len(joint) + 5], slope, rate, table, sums)
+            _learn(cells[2, number, : len(JOINT) + 5], slope, rate, table.weights, squares)
         for number in range(choices.before_start[kind + 1] - choices.before_start[kind]):
-            _learn(cells[0, number], slopes[0, number], rate, table, sums)
+            _learn(cells[0, number], slopes[0, number], rate, table.weights, squares)
         for number in range(choices.rest_start[kind + 1] - choices.rest_start[kind]):
-            _learn(cells[1, number], slopes[1, number], rate, table, sums)
+            _learn(cells[1, number], slopes[1, number], rate, table.weights, squares)
