@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -172,15 +171,3 @@ def noise_score(refiner: Refiner, rows: Sequence[Row], rate: Rates) -> float:
     requests = [Request(joined(noisy_tokens(tokens, rate, rng))) for tokens, _ in rows]
     texts = [refined.text for refined in write_requests(refiner, requests)]
     return bleu(texts, [english for _, english in rows])[0]
-
-
-def evaluate_held_out(data: Path, folder: Path, *, limit: int = 300) -> dict[str, float]:
-    """BLEU-4 of the model in `folder` on held-out sentences of the grammar, clean and with noise, and of How2Sign."""
-    refiner = Refiner.load(folder, show=names.show)
-    rows = held_out_real(data, limit)
-    real = bleu(write(refiner, rows), [english for _, english in rows])[0]
-    return {**noise_figures(refiner, held_out_grammar(limit)), "real_bleu4": real}
-
-
-if __name__ == "__main__":
-    print(json.dumps(evaluate_held_out(Path(sys.argv[1]), Path(sys.argv[2])), indent=1))
