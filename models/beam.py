@@ -1,7 +1,7 @@
 """The steps of the prefix beam search (`ctc.py`), compiled: in the interpreter a step took several times as long, and held
 its lock.
 
-A search is six arrays: of each surviving prefix its chances `beams` (N, 4) and `places` (N, 3); the tree of `prefixes` (N, 5)
+A search is six arrays: of each surviving prefix its chances `beams` (N, 4) and `places` (N, 3); the tree of `prefixes` (N, 6)
 and the alignments' tokens, `tracks` (N, 4) with `sums` (N, 2), both only ever added to; and `counts` (3,), how many rows of
 them are in use. What is nowhere is -1. Equal prefixes are one row of the tree.
 """
@@ -23,6 +23,10 @@ Search = tuple[Floats, Numbers, Numbers, Numbers, Floats, Numbers]
 Rows = TypeVar("Rows", Numbers, Floats)
 Options = tuple[int, int, float, int, float]
 """Prefixes that survive, symbols tried, the floor, the last sign's number, what a sign's cost leaves of a probability."""
+NO_FACTORS = np.ones((1, 0))
+"""Of a search whose letters are as likely anywhere; else `letter_model.costs`."""
+PLACES = 27
+"""As letter_model has it: the base of contexts."""
 
 IN_BLANK, IN_TOKEN, BEST_BLANK, BEST_TOKEN = range(4)
 """Of beams: alignments that end in blank, in the prefix's last token; the best single one of either kind."""
@@ -30,8 +34,8 @@ PREFIX, BLANK_TRACK, TOKEN_TRACK = range(3)
 """Of places: its prefix, the last tokens of the two best alignments. A candidate has in place of PREFIX whether its
 TOKEN_TRACK is the token held on, not a new one."""
 REPEATS = PREFIX
-PARENT, TOKEN, DEPTH, CHILD, SIBLING = range(5)
-"""Of prefixes: CHILD is the newest, whose elder is its SIBLING."""
+PARENT, TOKEN, DEPTH, CHILD, SIBLING, CONTEXT = range(6)
+"""Of prefixes: CHILD is the newest, whose elder is its SIBLING; CONTEXT is a row of the factors, 0 where no letter is before."""
 BEFORE, SAID, START, END = range(4)
 """Of tracks: the token before, this token, its steps."""
 TOTAL, PEAK = range(2)
@@ -45,8 +49,8 @@ def empty(width: int) -> Search:
     beams, places = np.zeros((width, 4)), np.full((width, 3), -1)
     beams[0] = (1, 0, 1, 0)
     places[0, PREFIX] = 0
-    prefixes = np.full((64, 5), -1)
-    prefixes[0] = (-1, 0, 0, -1, -1)
+    prefixes = np.full((64, 6), -1)
+    prefixes[0] = (-1, 0, 0, -1, -1, 0)
     return beams, places, prefixes, np.full((64, 4), -1), np.zeros((64, 2)), np.array((1, 1, 0))
 
 
@@ -76,14 +80,17 @@ def _longer(rows: Rows, length: int) -> Rows:
 
 
 @kept_exactly
-def advance(log_probs: Floats, options: Options, search: Search, now: int, total: float) -> float:
-    """Takes the log posteriors (steps, symbols), blank first, of the steps from `now` on; `total` is the log of what all
+def advance(log_probs: Floats, options: Options, factors: Floats, search: Search, now: int, total: float) -> float:
+    """Takes the log posteriors (steps, symbols), blank first, of the steps from `now` on; a letter that begins is worth its
+    chance times its factor after the letters before; `total` is the log of what all
     survivors' chances are together before them, what is returned after them; NaN where nothing survives."""
     width, most, floor, signs, worth = options
     for step in range(len(log_probs)):
         symbols, chances = _likely(log_probs[step], min(most, log_probs.shape[1]), floor)
-        keys, found, whence, count = _candidates(symbols, chances, signs, worth, search)
-        share = _survive(symbols, chances, (keys, found, whence, count), width, search, now + step)
+        keys, found, whence, count = _candidates(symbols, chances, signs, worth, factors, search)
+        share = _survive(
+            symbols, chances, (keys, found, whence, count), width, (signs, len(factors)), search, now + step
+        )
         if not share > 0:
             return np.nan
         total += math.log(share)
@@ -118,7 +125,7 @@ def _likely(row: Floats, most: int, floor: float) -> tuple[Numbers, Floats]:
 
 @kept_exactly
 def _candidates(
-    symbols: Numbers, chances: Floats, signs: int, worth: float, search: Search
+    symbols: Numbers, chances: Floats, signs: int, worth: float, factors: Floats, search: Search
 ) -> tuple[Numbers, Floats, Numbers, int]:
     """What becomes of every prefix under every symbol: keys (parent, last token), chances, places, and how many."""
     beams, places, prefixes, _, _, counts = search
@@ -129,12 +136,13 @@ def _candidates(
         in_blank, in_token, best_blank, best_token = beams[number]
         prefix, blank_track, token_track = places[number]
         parent, last = prefixes[prefix, PARENT], prefixes[prefix, TOKEN]
+        after = factors[prefixes[prefix, CONTEXT]]
         both, best, track = in_blank + in_token, best_token, token_track
         if best_blank >= best_token:
             best, track = best_blank, blank_track
         for index in range(len(symbols)):
             symbol, chance = symbols[index], chances[index]
-            begun = chance * worth if symbol <= signs else chance
+            begun = chance * (worth if symbol <= signs else _factor(after, symbol - signs))
             if symbol == 0:
                 at, count = _at(keys, count, parent, last)
                 found[at, IN_BLANK] += both * chance
@@ -152,6 +160,12 @@ def _candidates(
                 found[at, IN_TOKEN] += both * begun
                 _better(found[at], whence[at], best * begun, track, 0)
     return keys, found, whence, count
+
+
+@kept_exactly
+def _factor(after: Floats, place: int) -> float:
+    """Of the letter with that number, from 1; 1 for symbols of which nothing is known."""
+    return float(after[place - 1]) if place <= len(after) else 1.0
 
 
 @kept_exactly
@@ -176,6 +190,7 @@ def _survive(
     chances: Floats,
     candidates: tuple[Numbers, Floats, Numbers, int],
     width: int,
+    spelled: tuple[int, int],
     search: Search,
     now: int,
 ) -> float:
@@ -196,7 +211,7 @@ def _survive(
                     chance = chances[index]
             track = _tracked(track, token, chance, whence[at, REPEATS] == 1, now, tracks, sums, counts)
         beams[number] = found[at] / total
-        places[number, PREFIX] = _child(prefixes, counts, parent, token) if parent >= 0 else 0
+        places[number, PREFIX] = _child(prefixes, counts, parent, token, spelled) if parent >= 0 else 0
         places[number, BLANK_TRACK], places[number, TOKEN_TRACK] = whence[at, BLANK_TRACK], track
     counts[BEAMS] = len(best)
     return float(total)
@@ -232,14 +247,18 @@ def _tracked(
 
 
 @kept_exactly
-def _child(prefixes: Numbers, counts: Numbers, parent: int, token: int) -> int:
+def _child(prefixes: Numbers, counts: Numbers, parent: int, token: int, spelled: tuple[int, int]) -> int:
+    """The row of a prefix with one token more, new if need be; `spelled`: the last sign's number, contexts of letters."""
     child = prefixes[parent, CHILD]
     while child >= 0 and prefixes[child, TOKEN] != token:
         child = prefixes[child, SIBLING]
     if child < 0:
         child = counts[PREFIXES]
         counts[PREFIXES] += 1
-        prefixes[child] = (parent, token, prefixes[parent, DEPTH] + 1, -1, prefixes[parent, CHILD])
+        signs, contexts = spelled
+        place = token - signs  # of a letter from 1; digits and signs begin a word anew
+        context = (prefixes[parent, CONTEXT] * PLACES + place) % contexts if 0 < place < PLACES else 0
+        prefixes[child] = (parent, token, prefixes[parent, DEPTH] + 1, -1, prefixes[parent, CHILD], context)
         prefixes[parent, CHILD] = child
     return int(child)
 

@@ -178,12 +178,15 @@ class BeamConfig(Config):
     width: int = 8  # prefixes that survive a step
     symbols: int = 12  # likeliest symbols tried a step
     floor: float = 1e-5  # symbols less probable than this are not tried
-    sign_cost: float = 4.0  # nats that a sign costs when it begins; letters cost nothing
+    sign_cost: float = 4.0  # nats that a sign costs when it begins; letters have a cost of their own
+    letter_weight: float = 1.0  # how much it counts that words make a letter unlikely after those before it; 0: not at all
 
     def __post_init__(self) -> None:
         """Refuse a beam that holds nothing."""
         self._at_least(1, "width", "symbols")
         if not self.sign_cost >= 0:
             raise ValueError(f"BeamConfig.sign_cost is in nats and at least 0, but got {self.sign_cost}")
+        if not self.letter_weight >= 0:
+            raise ValueError(f"BeamConfig.letter_weight is a factor of at least 0, but got {self.letter_weight}")
         if not 0 <= self.floor < 1:
             raise ValueError(f"BeamConfig.floor is a probability in [0, 1), but got {self.floor}")

@@ -39,7 +39,7 @@ class BeamHypothesis:
     emissions: tuple[Emission, ...]
     posterior: float  # among the surviving prefixes, 0..1
     margin: float  # posterior less that of the next prefix; 1 where there is none
-    log_probability: float  # of the prefix given all steps so far, less what its signs cost
+    log_probability: float  # of the prefix given all steps so far, less what its tokens cost
     stable: int  # leading tokens that all survivors share
 
     @property
@@ -52,11 +52,13 @@ class BeamHypothesis:
 class PrefixBeam:
     """The search over one segment: `advance` as log posteriors come, read `best` at any time.
 
-    `signs`: the symbols 1 to `signs` are signs, each of which costs `config.sign_cost`.
+    `signs`: the symbols 1 to `signs` are signs, each of which costs `config.sign_cost`. `letters`: the symbols behind them are
+    letters, of which each costs what words make of it after those before (`letter_model.costs`).
     """
 
     config: BeamConfig = field(default_factory=BeamConfig)
     signs: int = 0
+    letters: NDArray[np.float64] = field(default_factory=lambda: beam.NO_FACTORS, repr=False, compare=False)
     steps: int = 0  # taken so far
     _log_total: float = field(init=False, default=0.0, repr=False)
     _search: beam.Search = field(init=False, repr=False, compare=False)
@@ -76,7 +78,7 @@ class PrefixBeam:
 
     def copy(self) -> "PrefixBeam":
         """An independent search at the same point."""
-        twin = PrefixBeam(self.config, self.signs)
+        twin = PrefixBeam(self.config, self.signs, self.letters)
         twin.steps, twin._log_total = self.steps, self._log_total
         twin._search = tuple(part.copy() for part in self._search)  # type: ignore[assignment]
         return twin
@@ -89,7 +91,7 @@ class PrefixBeam:
             )
         self._search = beam.with_room(self._search, len(log_probs))
         rows = np.ascontiguousarray(log_probs, np.float64)
-        self._log_total = beam.advance(rows, self._options, self._search, self.steps, self._log_total)
+        self._log_total = beam.advance(rows, self._options, self.letters, self._search, self.steps, self._log_total)
         assert math.isfinite(self._log_total), log_probs
         self.steps += len(rows)
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from models import beam, letter_model
+from models.config import BeamConfig
 from models.ctc import BeamHypothesis, PrefixBeam
 from models.hypothesis import Decoded, Hypothesis, milliseconds, tokens_of
 from models.segments import Segmenter
 from models.vocabulary import Vocabulary, signs_of
+
+
+def search(joint: Vocabulary, config: BeamConfig | None = None) -> PrefixBeam:
+    """The search for what a joint vocabulary's signs and letters say, as it begins."""
+    config = config or BeamConfig()
+    spelled = letter_model.default_costs(config.letter_weight) if config.letter_weight else beam.NO_FACTORS
+    return PrefixBeam(config, signs_of(joint), spelled)
 
 
 def symbols_of(best: BeamHypothesis, joint: Vocabulary) -> list[Decoded]:
@@ -21,9 +30,9 @@ def reading_of(
     route: tuple[float, float, float] = (1.0, 0.0, 0.0), locator: float = 1.0,
 ) -> Hypothesis:  # fmt: skip
     """A clip of log posteriors (T, V) and alpha (T,), read at once as one segment; `route` and `locator` as in Hypothesis."""
-    beam = PrefixBeam(signs=signs_of(joint))
-    beam.advance(log_probs)
-    best = beam.best()
+    reading = search(joint)
+    reading.advance(log_probs)
+    best = reading.best()
     tokens = tokens_of(symbols_of(best, joint), 0)
     return Hypothesis(
         tokens, len(tokens), 0, milliseconds(len(log_probs)), float(alpha.mean()), route, best.posterior, best.margin,
@@ -32,11 +41,11 @@ def reading_of(
 
 
 def reading_so_far(
-    beam: PrefixBeam, segmenter: Segmenter, joint: Vocabulary, *, alpha: float, locator: float
+    reading: PrefixBeam, segmenter: Segmenter, joint: Vocabulary, *, alpha: float, locator: float
 ) -> Hypothesis:
     """Of a running segment; `alpha` and `locator` are means over its steps."""
     assert segmenter.start is not None, "no segment runs"
-    best = beam.best()
+    best = reading.best()
     symbols, origin_ms = symbols_of(best, joint), milliseconds(segmenter.start)
     tokens = tokens_of(symbols, origin_ms)
     stable = len(tokens_of(symbols[: best.stable], origin_ms))

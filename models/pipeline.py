@@ -20,7 +20,7 @@ from torch import Tensor
 from models.backends import Backend
 from models.clock import CHUNK_FRAMES
 from models.config import BeamConfig
-from models.ctc import PrefixBeam
+from models.decoded import search
 from models.hypothesis import Caption, Hypothesis, Recall, StreamOptions, Update, milliseconds
 from models.layout import MANUAL, STEP
 from models.recall import Numbers
@@ -29,7 +29,7 @@ from models.sight import Chunks, Seen, Sight
 from models.slots import Slot
 from models.speech import Speaker
 from models.temporal import Temporal
-from models.vocabulary import REST, Vocabulary, signs_of
+from models.vocabulary import REST, Vocabulary
 
 Mask = NDArray[np.bool_]
 
@@ -200,7 +200,7 @@ class Translator:
         slot, features = self._slot(recall.slot), torch.from_numpy(recall.features)
         assert len(features) >= numbers.chunks or not numbers.segmenter.running, (len(features), numbers)
         slot.segmenter, slot.since, slot.seen = numbers.segmenter, numbers.since, numbers.seen
-        slot.beam = PrefixBeam(self.beam, signs_of(self.joint)) if numbers.segmenter.running else None
+        slot.beam = search(self.joint, self.beam) if numbers.segmenter.running else None
         if len(features):
             slot.previous = (features[-1, :, :MANUAL].clone(), features[-1, :, MANUAL:].clone())
         slot.places = self.sight.places[recall.slot] = numbers.places

@@ -11,12 +11,12 @@ from torch import Tensor
 from models.clock import CHUNK_FRAMES
 from models.config import BeamConfig
 from models.ctc import PrefixBeam
-from models.decoded import reading_so_far
+from models.decoded import reading_so_far, search
 from models.following import nowhere
 from models.hypothesis import Hypothesis
 from models.segments import Segmenter
 from models.sight import Places
-from models.vocabulary import Vocabulary, signs_of
+from models.vocabulary import Vocabulary
 
 AHEAD_CHUNKS = 2
 """After a segment's end, the chunks that the networks have as if another segment began with them, where others take a step
@@ -44,7 +44,7 @@ class Slot:
 
     def begin(self, config: BeamConfig, joint: Vocabulary) -> None:
         """A segment begins, with what was said ahead of it."""
-        self.beam, self.alpha_sum, self.seen, self.steps = PrefixBeam(config, signs_of(joint)), 0.0, 0, 0
+        self.beam, self.alpha_sum, self.seen, self.steps = search(joint, config), 0.0, 0, 0
         self.since = self.segmenter.start or 0
         if self.ahead is not None:
             assert self.segmenter.has_pre_roll, "the chunk before belongs to the last segment"

@@ -28,6 +28,7 @@ from app.settings import RANDOM
 from models import crops, ctc, names
 from models.canvas import I420_ROWS
 from models.clock import CHUNK_FRAMES, WIDTH
+from models.decoded import search
 from models.hypothesis import Hypothesis, Token
 from models.lexemes import Lexemes
 
@@ -159,6 +160,7 @@ def warm_up(translator: Translator) -> None:
     blank = np.zeros((I420_ROWS, WIDTH), np.uint8)
     crops.warm_up(blank)
     ctc.warm_up()
+    search(translator.joint, translator.beam)
     translator.open(0)
     translator.step({0: [blank] * CHUNK_FRAMES}, np.arange(translator.slots) == 0)
     translator.close(0)

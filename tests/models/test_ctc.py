@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from models.config import BeamConfig
 from models.ctc import BeamHypothesis, PrefixBeam, best_path, collapse
+from models.letter_model import BEFORE, PLACES
 
 EXACT = BeamConfig(width=10_000, symbols=10_000, floor=0.0)
 
@@ -143,6 +144,23 @@ def test_a_sign_costs_each_time_it_begins(seed: int) -> None:
     for hypothesis in beam.hypotheses():
         costs = 1.5 * sum(token <= 2 for token in hypothesis.tokens)
         worth = math.log(truth[tuple(hypothesis.tokens)]) - costs
+        assert hypothesis.log_probability == pytest.approx(worth, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_letter_costs_what_words_make_of_it(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    log_probs = drawn(rng, steps=6, symbols=4)
+    truth = brute_force(log_probs)
+    costs = rng.uniform(0.05, 1, size=(PLACES**BEFORE, 2))
+    beam = PrefixBeam(BeamConfig(width=10_000, symbols=10_000, floor=0.0, sign_cost=0.5), 1, costs)
+    for part in np.split(log_probs, (2, 5)):
+        beam.advance(part)
+    for hypothesis in beam.hypotheses():
+        worth, context = math.log(truth[tuple(hypothesis.tokens)]), 0
+        for token in hypothesis.tokens:
+            worth += math.log(costs[context, token - 2]) if token > 1 else -0.5
+            context = (context * PLACES + token - 1) % PLACES**BEFORE if token > 1 else 0
         assert hypothesis.log_probability == pytest.approx(worth, rel=1e-9)
 
 

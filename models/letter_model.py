@@ -1,0 +1,70 @@
+"""Which letters follow which in spelled words: a character language model, asked by the search over log posteriors (shallow
+fusion, as in speech recognition: Gulcehre et al., arXiv 1503.03535).
+
+Handshapes that look alike (M and N, A and T) differ in where they stand in words, and a hand on its way from one letter to the
+next passes through others that nobody would spell there. The model is counted from the list of words that spelled names are
+verified with, each word once: up to three letters before, smoothed by Witten and Bell (1991). What counts is by how much the
+letters before make a letter less likely than it is anyway; that costs, at most MOST_NATS, so that a name nobody listed, or no
+word at all, is still read from what was seen. Nothing makes a letter worth more than it looks: with a premium on likely ones the
+search doubled letters that were held (docs/experiments.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.names import default_names
+from models.vocabulary import LETTERS
+
+BEFORE = 3
+"""Letters before that count."""
+PLACES = 27
+"""What may stand at a place before: nothing (a word begins), or one of the letters A to Z."""
+MOST_NATS = 3.0
+"""What no letter costs more than, at weight 1."""
+
+Factors = NDArray[np.float64]
+
+
+def costs(words: Iterable[str], weight: float) -> Factors:
+    """(PLACES ** BEFORE, len(LETTERS)) in 0..1: what the chance of a letter is multiplied with after each context, a context
+    being the last letters' places in LETTERS from 1, the last one least, in base PLACES. Digits cost nothing anywhere."""
+    chances = _chances(_counts(words))
+    evidence = np.log(chances[-1]) - np.log(chances[0])
+    found = np.ones((PLACES**BEFORE, len(LETTERS)))
+    found[:, : PLACES - 1] = np.exp(weight * evidence.clip(-MOST_NATS, 0)).reshape(-1, PLACES - 1)
+    return found
+
+
+@lru_cache(maxsize=4)
+def default_costs(weight: float) -> Factors:
+    """Of the bundled list of names and common words."""
+    names = default_names()
+    return costs((*names.names, *names.common), weight)
+
+
+def _counts(words: Iterable[str]) -> Factors:
+    """(PLACES, PLACES, PLACES, PLACES - 1): how often a letter followed three places."""
+    counts = np.zeros((*[PLACES] * BEFORE, PLACES - 1))
+    for word in words:
+        places = [0] * BEFORE + [1 + LETTERS.index(letter) for letter in word]
+        for at in range(BEFORE, len(places)):
+            if max(places[at - BEFORE : at + 1]) < PLACES:
+                counts[(*places[at - BEFORE : at], places[at] - 1)] += 1
+    return counts
+
+
+def _chances(counts: Factors) -> list[Factors]:
+    """P(letter | places before), with 0, 1 .. BEFORE places, each of shape (..., PLACES - 1)."""
+    alone = counts.sum(axis=tuple(range(BEFORE))) + 0.5
+    chances = [alone / alone.sum()]
+    for known in range(1, BEFORE + 1):
+        seen = counts.sum(axis=tuple(range(BEFORE - known)))
+        total, kinds = seen.sum(-1, keepdims=True), (seen > 0).sum(-1, keepdims=True)
+        mixed = (seen + kinds * chances[-1]) / np.maximum(total + kinds, 1)
+        chances.append(np.where(total > 0, mixed, np.broadcast_to(chances[-1], mixed.shape)))
+    return chances

@@ -1,0 +1,86 @@
+"""What letters cost after each other, and what the search makes of it."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from models.config import BeamConfig
+from models.decoded import search
+from models.letter_model import BEFORE, MOST_NATS, PLACES, costs, default_costs
+from models.vocabulary import LETTERS, SPELLED, Vocabulary
+
+JOINT = Vocabulary(("HOUSE", *(SPELLED + letter for letter in LETTERS)))
+
+
+def after(table: NDArray[np.float64], word: str, letter: str) -> float:
+    """What `letter` is multiplied with behind `word`."""
+    context = 0
+    for one in word:
+        context = (context * PLACES + 1 + LETTERS.index(one)) % PLACES**BEFORE
+    return float(table[context, LETTERS.index(letter)])
+
+
+def test_what_words_hold_costs_nothing_and_what_they_lack_costs() -> None:
+    table = costs(["ANNA", "HANNA", "MAMA"], 1.0)
+    assert table.shape == (PLACES**BEFORE, len(LETTERS))
+    assert after(table, "AN", "N") == 1.0
+    assert after(table, "MA", "N") < 1.0, "N is frequent, but not here"
+    assert after(table, "AN", "M") < after(table, "M", "M") * 1.0001
+    assert table.min() >= np.exp(-MOST_NATS) and table.max() == 1.0
+
+
+def test_only_three_letters_before_count() -> None:
+    table = default_costs(1.0)
+    assert after(table, "XQBROW", "N") == after(table, "BROW", "N") == after(table, "ROW", "N")
+
+
+def test_digits_cost_nothing() -> None:
+    table = default_costs(1.0)
+    assert (table[:, PLACES - 1 :] == 1.0).all()
+    costs(["MP3", "4X4"], 1.0)
+
+
+def test_weight_is_a_power() -> None:
+    np.testing.assert_allclose(default_costs(0.5) ** 2, default_costs(1.0))
+
+
+def spelled(word: str, doubtful: int, other: str, chance: float) -> NDArray[np.float64]:
+    """Log posteriors of a word spelled with a blank before every letter, one of which may as well be another."""
+    rows = np.full((2 * len(word), JOINT.size), 1e-6)
+    rows[::2, 0] = 1.0
+    for place, letter in enumerate(word):
+        row = rows[2 * place + 1]
+        row[JOINT.ids[SPELLED + letter]] = 1.0
+        if place == doubtful:
+            row[JOINT.ids[SPELLED + letter]], row[JOINT.ids[SPELLED + other]] = 1 - chance, chance
+    return np.log(rows / rows.sum(1, keepdims=True))
+
+
+def read(log_probs: NDArray[np.float64], weight: float) -> str:
+    beam = search(JOINT, BeamConfig(letter_weight=weight))
+    beam.advance(log_probs)
+    return "".join(JOINT.decode(beam.best().tokens)).replace(SPELLED, "")
+
+
+@pytest.mark.parametrize(("word", "place", "other"), [("WENDY", 2, "M"), ("BROWN", 4, "M"), ("MARIA", 1, "T")])
+def test_letters_that_look_alike_are_told_apart_by_the_word(word: str, place: int, other: str) -> None:
+    doubt = spelled(word, place, other, 0.6)
+    assert read(doubt, 0.0) == word[:place] + other + word[place + 1 :]
+    assert read(doubt, 1.0) == word
+
+
+@pytest.mark.parametrize("word", ["XQZJV", "ASL", "TTTT", "B2B"])
+def test_what_is_clearly_seen_stands_though_no_word_has_it(word: str) -> None:
+    assert read(spelled(word, -1, "A", 0.0), 1.0) == word
+
+
+def test_a_sign_begins_a_word_anew() -> None:
+    rows = np.full((4, JOINT.size), 1e-6)
+    rows[0, JOINT.ids[SPELLED + "Q"]] = rows[1, JOINT.ids["HOUSE"]] = rows[2, 0] = 1.0
+    rows[3, JOINT.ids[SPELLED + "B"]], rows[3, JOINT.ids[SPELLED + "X"]] = 0.45, 0.55
+    assert read(np.log(rows / rows.sum(1, keepdims=True)), 1.0) == "QHOUSEB", "B begins words more often than X does"
+
+
+def test_a_negative_weight_is_refused() -> None:
+    with pytest.raises(ValueError, match="letter_weight is a factor of at least 0, but got -1"):
+        BeamConfig(letter_weight=-1)
