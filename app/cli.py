@@ -6,6 +6,7 @@ Nothing heavy is imported before a command runs, so that `--help` answers at onc
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -24,7 +25,6 @@ from app import (
 
 app = typer.Typer(
     name="signbind",
-    help="Live American Sign Language video in, English captions with confidence out.",
     epilog="Begin with `signbind serve` and open http://127.0.0.1:8000, or with `signbind doctor` if something is amiss.",
     no_args_is_help=True,
     add_completion=False,
@@ -32,6 +32,17 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def signbind(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=cli_help.say_version, help="Say the version and exit.")
+    ] = False,
+) -> None:
+    """Live American Sign Language video in, English captions with confidence out."""
+
+
 app.command(rich_help_panel="Captions")(cli_serve.serve)
 app.command(rich_help_panel="Captions")(cli_live.live)
 app.command(rich_help_panel="Captions")(cli_translate.translate)

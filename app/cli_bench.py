@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from app.cli_errors import CliError
+from app.settings import DEVICE
 
 
 def known_device(device: str | None) -> str | None:
     """CliError for what is no device; whether the machine has it, PyTorch says."""
-    if device is not None and not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+    if device is not None and not DEVICE.fullmatch(device):
         raise CliError(f"{device} is no device; expected cpu, cuda or, of several, cuda:1.")
     return device
 

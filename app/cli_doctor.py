@@ -6,7 +6,9 @@ import importlib.util
 import os
 import platform
 import socket
+import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -68,9 +70,10 @@ def examine(asked: dict[str, Any]) -> list[Finding]:
     except SettingsError as error:
         return [*findings, Finding("settings", "missing", f"{str(error).rstrip('.')}; mend it")]
     said = ", ".join(sorted(name for name in os.environ if name.startswith("SIGNBIND_"))) or "none set: all defaults"
+    lacking = lacking_device(settings.worker_devices)
     return [
         *findings,
-        Finding("settings", "ok", said),
+        Finding("settings", "ok", said) if lacking is None else Finding("settings", "missing", lacking),
         weights(Path(settings.checkpoint)),
         free_port(settings.host, settings.port),
     ]
@@ -126,6 +129,22 @@ def graphics() -> Finding:
         return Finding("GPU", "note", "none; the compact model runs on the CPU")
     names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
     return Finding("GPU", "ok", f"{names}; the server takes it with SIGNBIND_DEVICE=cuda")
+
+
+def lacking_device(devices: Iterable[str]) -> str | None:
+    """What is amiss with the devices that workers shall have; None where nothing is.
+
+    Asked in a process of its own: the server, which asks too, never loads torch.
+    """
+    numbers = [int(device.partition(":")[2] or 0) for device in devices if device.startswith("cuda")]
+    if not numbers:
+        return None
+    asked = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+    count = int(said) if said.strip().isdigit() else 0
+    if max(numbers) < count:
+        return None
+    return f"SIGNBIND_DEVICE(S) asks for cuda:{max(numbers)}, but torch sees {count} GPUs here; name cpu, or one that is there"
 
 
 def codecs() -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from importlib import metadata
 
 import typer
 
@@ -17,6 +18,16 @@ def lay_out(app: typer.Typer) -> None:
     """Every command's docstring as its help, whatever the terminal's width."""
     for command in app.registered_commands:
         command.help = flowing((command.callback and command.callback.__doc__) or "")
+
+
+def say_version(asked: bool) -> None:
+    """Of the installed package, or none where it runs from its sources."""
+    if asked:
+        try:
+            typer.echo(f"signbind {metadata.version('signbind')}")
+        except metadata.PackageNotFoundError:
+            typer.echo("signbind, not installed as a package")
+        raise typer.Exit
 
 
 def told(names: Mapping[str, str], heading: str) -> str:

@@ -36,8 +36,8 @@ def serve(
 
 
 def refuse_unservable(settings: Settings) -> None:
-    """CliError for a port that is taken or weights that are not there: better now than as a server that is never ready."""
-    from app.cli_doctor import free_port, weights
+    """CliError for a port that is taken, weights or a GPU that are not there: better now than as a server that is never ready."""
+    from app.cli_doctor import free_port, lacking_device, weights
 
     port = free_port(settings.host, settings.port)
     if port.level != "ok":
@@ -45,3 +45,5 @@ def refuse_unservable(settings: Settings) -> None:
     found = weights(Path(settings.checkpoint))
     if found.level == "missing":
         raise CliError(f"The weights cannot be served: {found.text}.")
+    if (lacking := lacking_device(settings.worker_devices)) is not None:
+        raise CliError(f"{lacking}.")

@@ -19,6 +19,7 @@ PREFIX = "SIGNBIND_"
 BUNDLED_CHECKPOINT = Path(__file__).resolve().parent.parent / "models" / "checkpoints" / "compact"
 RANDOM = "random:"
 """Begins the name of a checkpoint of random weights; its seed follows."""
+DEVICE = re.compile(r"cpu|cuda(:[0-9]{1,2})?")
 OTHER_VARIABLES = frozenset({"SIGNBIND_API_KEY", "SIGNBIND_TRACEBACK"})
 """Read by the command line, so no mistake when the server finds them."""
 
@@ -141,6 +142,14 @@ class Settings(BaseSettings):
         if seed != checkpoint and not re.fullmatch("[0-9]{1,18}", seed):
             raise ValueError(f"expected a checkpoint's folder, or {RANDOM}SEED with a whole number, such as {RANDOM}0")
         return checkpoint
+
+    @field_validator("device", "devices")
+    @classmethod
+    def _devices_are_known(cls, value: Any) -> Any:
+        for device in (value,) if isinstance(value, str) else value:
+            if not DEVICE.fullmatch(device):
+                raise ValueError("expected cpu, cuda or, of several, cuda:1")
+        return value
 
     @field_validator("cache_dir", mode="before")
     @classmethod

@@ -4,7 +4,7 @@ import inspect
 import json
 import socket
 from collections.abc import Callable, Iterator
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,8 @@ def test_help_flows_at_the_terminals_width(monkeypatch: pytest.MonkeyPatch, caps
         (["evaluate", "lips", ".", "--record", "captions.jsonl"], "evaluate synthetic"),
         (["evaluate", "report", "--out", "/nowhere/report.html"], "--out"),
         (["evaluate", "report", "--records", __file__], "--records"),
+        (["evaluate", "report", "--records", "/nowhere/held.jsonl"], "/nowhere is no folder"),
+        (["evaluate", "across", "docs"], "none of them is there"),
         (["train", "sign", "--data", "nowhere"], "nowhere"),
         (["train", "sign", "--data", ".", "--marked"], "train language"),
         (["sing"], "sing"),
@@ -115,6 +117,10 @@ def test_a_wrong_setting_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert main(["serve"]) == 2
     assert "SIGNBIND_SLOTS" in capsys.readouterr().err
     monkeypatch.delenv("SIGNBIND_SLOT")
+    monkeypatch.setenv("SIGNBIND_DEVICE", "tpu")
+    assert main(["serve"]) == 2
+    assert "SIGNBIND_DEVICE: expected cpu, cuda or, of several, cuda:1, got 'tpu'" in capsys.readouterr().err
+    monkeypatch.delenv("SIGNBIND_DEVICE")
     monkeypatch.setenv("SIGNBIND_CHECKPOINT", "random:abc")
     assert main(["serve"]) == 2
     assert capsys.readouterr().err == (
@@ -180,6 +186,19 @@ def test_doctor_knows_random_weights(monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setenv("SIGNBIND_CHECKPOINT", "random:7")
     assert main(["doctor"]) == 0
     assert "random:7: random ones" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_a_gpu_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("SIGNBIND_DEVICES", "cpu,cuda:99")
+    assert main(["serve", "--port", "0"]) == 2
+    assert "asks for cuda:99, but torch sees" in capsys.readouterr().err
+    assert main(["doctor"]) == 2
+    assert "asks for cuda:99" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"signbind {metadata.version('signbind')}\n"
 
 
 def test_cores_follow_a_containers_share(tmp_path: Path) -> None:

@@ -53,6 +53,10 @@ def evaluate(path: Path | None, checkpoint: Path, *, sentences: int = 100) -> di
             f"expected the folder of training data, got {path}: give the folder with text and letters in it"
         )
     parts = {"text": _texts, "letters": _letters, "webcam_letters": _words, "how2sign_clips": _signing}
+    if not any((path / name).is_dir() for name in parts):
+        raise ValueError(
+            f"expected the folder of training data, with {', '.join(parts)}, got {path}: none of them is there"
+        )
     for name in parts:
         if not (path / name).is_dir():
             print(f"{name} is not in {path}: left out", flush=True)

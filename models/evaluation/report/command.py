@@ -27,9 +27,10 @@ def evaluate(
     del path
     if not out.absolute().parent.is_dir():
         raise ValueError(f"{out.parent} is no folder: make it first, or write the page elsewhere with --out")
-    earlier = (
-        Records.read(before, "--before") if before is not None else None
-    )  # found wanting before anything is measured
+    if records is not None and not records.absolute().parent.is_dir():
+        raise ValueError(f"{records.parent} is no folder: make it first, or keep the records elsewhere with --records")
+    # read first: what is wrong with it shall be said before anything is measured
+    earlier = Records.read(before, "--before") if before is not None else None
     if records is None:
         with tempfile.TemporaryDirectory() as folder:
             held = gather(Path(folder) / "records.jsonl", checkpoint, seed, sentences, told)
