@@ -52,7 +52,7 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65_535)
-    log_level: str = Field("info", pattern="^(critical|error|warning|info|debug)$")
+    log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
 
     checkpoint: str = str(BUNDLED_CHECKPOINT)
     """A checkpoint's folder, or `random:SEED` for small random weights (tests)."""
@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     """Lets the language model write drafts too, in its spare time; on a CPU that time is the streams'."""
     llm_precision: Literal["fp32", "bf16", "8bit", "4bit"] = "fp32"
     """How the checkpoint's language model is held; 8bit and 4bit need bitsandbytes."""
-    llm_url: str | None = Field(None, pattern="^https?://")
+    llm_url: str | None = None
     """An OpenAI-compatible server, like http://host:8000/v1, that writes the sentences instead."""
     llm_model: str = Field("", validate_default=True)
     """Its model's name; a stream's `adapter` is a name of a model of that server too."""
@@ -167,6 +167,13 @@ class Settings(BaseSettings):
         if any(len(key.get_secret_value()) < 16 for key in keys):
             raise ValueError("an API key needs at least 16 characters: make one with `openssl rand -hex 32`")
         return keys
+
+    @field_validator("llm_url")
+    @classmethod
+    def _a_url_is_http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("expected a URL such as http://127.0.0.1:8001/v1")
+        return url
 
     @field_validator("llm_model")
     @classmethod

@@ -27,7 +27,11 @@ def test_a_server_by_url_is_known_to_the_worker_and_its_key_is_not_shown() -> No
     ("named", "said"),
     [
         ({"SIGNBIND_LLM_URL": "http://vllm:8000/v1"}, "SIGNBIND_LLM_MODEL: .*name the model of that server"),
-        ({"SIGNBIND_LLM_URL": "vllm:8000", "SIGNBIND_LLM_MODEL": "base"}, "SIGNBIND_LLM_URL: "),
+        (
+            {"SIGNBIND_LLM_URL": "vllm:8000", "SIGNBIND_LLM_MODEL": "base"},
+            "SIGNBIND_LLM_URL: expected a URL such as http://",
+        ),
+        ({"SIGNBIND_LOG_LEVEL": "loud"}, "SIGNBIND_LOG_LEVEL: .*'info' or 'debug'"),
         ({"SIGNBIND_LLM_PRECISION": "2bit"}, "SIGNBIND_LLM_PRECISION: "),
     ],
 )
