@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from models.evaluation.gloss2text import held_out_grammar, request_of
 from models.evaluation.networks import BUNDLED
 from models.flat_llama import POSITIONS, FlatStep, flat_step
 from models.flat_writing import FlatWriting
-from models.generation import Asked, Writing, Written, write_all
+from models.generation import Asked, write_all
 from models.prompt_cache import PromptCache
 from models.refine import Refiner
-
-VOCABULARY, END = 41, 1  # not a multiple of the four lines that are read at a time
-ANYTHING = torch.ones(VOCABULARY, dtype=torch.bool)
-PROMPTS = [(3, 4, 5, 6, 7, 8, 9), (3, 9), (11,), (3, 4, 5, 12, 13), (21, 22, 23)]
-
-
-def small(**other: object) -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    sizes = {
-        "vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
-        "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 1024,
-        "initializer_range": 0.3, "eos_token_id": END,
-    }  # fmt: skip
-    return LlamaForCausalLM(LlamaConfig(**{**sizes, **other})).eval()  # type: ignore[arg-type]
+from tests.models.small_llama import ANYTHING, END, VOCABULARY, alone, asked, one_after_the_other, same, small, without
 
 
 @pytest.fixture(scope="module", params=["half", "whole"])
@@ -47,56 +32,22 @@ def step_of(model: LlamaForCausalLM) -> FlatStep:
     return step
 
 
-def asked(key: int, longest: int = 12, allowed: torch.Tensor = ANYTHING) -> Asked:
-    return Asked(key, PROMPTS[key % len(PROMPTS)], allowed, longest)
-
-
-def plainly(model: LlamaForCausalLM, one: Asked) -> Written:
-    """What transformers says."""
-    writing = Writing(model, END, PromptCache(0))
-    writing.join([one])
-    while True:
-        for _, written in writing.step():
-            return written
-
-
-def same(first: Written | None, second: Written) -> None:
-    assert first is not None
-    assert first.ids == second.ids
-    assert first.log_probs == pytest.approx(second.log_probs, abs=1e-4)
-
-
 def test_rows_that_join_late_say_what_transformers_says(model: LlamaForCausalLM) -> None:
     """Rows come one every other step, of all ages and lengths, and end at their own time; columns are used again."""
     rows = [asked(key, longest=4 + 3 * (key % 4)) for key in range(30)]
-    writing, waiting = FlatWriting(step_of(model), END, PromptCache()), list(rows)
-    found: dict[int, Written] = {}
-    for step in itertools.count():
-        if waiting and step % 2 == 0:
-            writing.join([waiting.pop(0)])
-        found |= dict(writing.step())
-        if not len(writing) and not waiting:
-            break
-    assert found.keys() == {row.key for row in rows}
+    writing = FlatWriting(step_of(model), END, PromptCache())
+    found = one_after_the_other(writing, rows)
     for row in rows:
-        same(found[row.key], plainly(model, row))
+        same(found[row.key], alone(model, row))
     assert writing.columns <= 256, "columns of rows that left were not taken again"
 
 
 def test_rows_that_leave_do_not_change_the_others(model: LlamaForCausalLM) -> None:
-    rows = [asked(key) for key in range(5)]
     writing = FlatWriting(step_of(model), END, PromptCache())
-    found: dict[int, Written] = {}
-    writing.join(rows)
-    writing.step()
-    writing.leave({0, 3, 77})
-    assert len(writing) == 3
-    writing.join([asked(8)])
-    while len(writing):
-        found |= dict(writing.step())
+    found = without(writing, [asked(key) for key in range(5)], {0, 3, 77}, asked(8))
     assert found.keys() == {1, 2, 4, 8}
     for key in found:
-        same(found[key], plainly(model, asked(key)))
+        same(found[key], alone(model, asked(key)))
 
 
 def test_a_row_says_only_what_it_may(model: LlamaForCausalLM) -> None:
@@ -106,7 +57,7 @@ def test_a_row_says_only_what_it_may(model: LlamaForCausalLM) -> None:
     first, second = write_all(FlatWriting(step_of(model), END, PromptCache(0)), rows)
     assert first is not None
     assert set(first.ids) <= {5, 6} and len(first.ids) == 12
-    same(second, plainly(model, asked(1)))
+    same(second, alone(model, asked(1)))
 
 
 def test_a_known_beginning_is_not_read_again(model: LlamaForCausalLM) -> None:
@@ -115,8 +66,8 @@ def test_a_known_beginning_is_not_read_again(model: LlamaForCausalLM) -> None:
     longer, other = Asked(0, (3, 4, 5, 12, 13), ANYTHING, 6), Asked(1, (3, 9), ANYTHING, 6)
     first, second = write_all(FlatWriting(step, END, prompts), [longer, other])
     assert (prompts.tokens_asked, prompts.tokens_found) == (10, 4)
-    same(first, plainly(model, longer))
-    same(second, plainly(model, other))
+    same(first, alone(model, longer))
+    same(second, alone(model, other))
 
 
 def test_a_prompt_may_be_longer_than_the_angles_known_at_first(model: LlamaForCausalLM) -> None:
@@ -124,7 +75,7 @@ def test_a_prompt_may_be_longer_than_the_angles_known_at_first(model: LlamaForCa
     without_end[END] = False
     prompt = tuple(2 + place % 30 for place in range(POSITIONS))
     [written] = write_all(FlatWriting(step_of(model), END, PromptCache()), [Asked(0, prompt, without_end, 5)])
-    same(written, plainly(model, Asked(0, prompt, without_end, 5)))
+    same(written, alone(model, Asked(0, prompt, without_end, 5)))
 
 
 @pytest.mark.parametrize(

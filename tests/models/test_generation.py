@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import LlamaForCausalLM, PreTrainedModel
 
 from models.generation import Asked, Writing, Written, write_all
 from models.prompt_cache import PromptCache
+from tests.models.small_llama import ANYTHING, END, VOCABULARY, alone, asked, one_after_the_other, same, small, without
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning"),  # peft's, of transformers
     pytest.mark.filterwarnings("ignore:Could not find a config file:UserWarning"),  # peft 0.20's, of models made here
 ]
-
-VOCABULARY, END = 40, 1
-ANYTHING = torch.ones(VOCABULARY, dtype=torch.bool)
-PROMPTS = [(3, 4, 5, 6, 7, 8, 9), (3, 9), (11,), (3, 4, 5, 12, 13), (21, 22, 23)]
-
-
-def small() -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=2, max_position_embeddings=64, initializer_range=0.3, eos_token_id=END,
-    )  # fmt: skip
-    return LlamaForCausalLM(config).eval()
 
 
 @pytest.fixture(scope="module")
@@ -52,54 +39,19 @@ def adapted(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedModel:
     return whole.eval()
 
 
-def asked(key: int, longest: int = 12, adapter: str | None = None, allowed: torch.Tensor = ANYTHING) -> Asked:
-    return Asked(key, PROMPTS[key % len(PROMPTS)], allowed, longest, adapter)
-
-
-def alone(model: PreTrainedModel, one: Asked) -> Written:
-    writing = Writing(model, END, PromptCache(0))
-    writing.join([one])
-    while True:
-        if finished := writing.step():
-            [(key, written)] = finished
-            assert key == one.key
-            return written
-
-
-def same(first: Written, second: Written) -> None:
-    assert first.ids == second.ids
-    assert first.log_probs == pytest.approx(second.log_probs, abs=1e-4)
-
-
 def test_rows_that_join_late_say_what_they_say_alone(model: LlamaForCausalLM) -> None:
     """Rows come one every other step, of all ages and lengths, and end at their own time."""
     rows = [asked(key, longest=4 + 3 * (key % 4)) for key in range(10)]
-    writing, waiting = Writing(model, END, PromptCache()), list(rows)
-    found: dict[int, Written] = {}
-    for step in itertools.count():
-        if waiting and step % 2 == 0:
-            writing.join([waiting.pop(0)])
-        found |= dict(writing.step())
-        if not len(writing) and not waiting:
-            break
-    assert found.keys() == {row.key for row in rows}
+    found = one_after_the_other(Writing(model, END, PromptCache()), rows)
     for row in rows:
         same(found[row.key], alone(model, row))
 
 
 def test_rows_that_leave_do_not_change_the_others(model: LlamaForCausalLM) -> None:
-    rows = [asked(key) for key in range(5)]
-    writing = Writing(model, END, PromptCache())
-    found: dict[int, Written] = {}
-    writing.join(rows)
-    writing.step()
-    writing.leave({0, 3, 77})
-    assert len(writing) == 3
-    while len(writing):
-        found |= dict(writing.step())
-    assert found.keys() == {1, 2, 4}
+    found = without(Writing(model, END, PromptCache()), [asked(key) for key in range(5)], {0, 3, 77}, asked(8))
+    assert found.keys() == {1, 2, 4, 8}
     for key in found:
-        same(found[key], alone(model, rows[key]))
+        same(found[key], alone(model, asked(key)))
 
 
 def test_a_row_says_only_what_it_may(model: LlamaForCausalLM) -> None:
