@@ -114,7 +114,9 @@ async def show_captions(events: AsyncIterator[Event]) -> None:
 def raise_if_error(event: Event) -> None:
     """An `error` ends the session, and so the command."""
     if event["type"] == "error":
-        raise CliError(str(event.get("message") or event.get("code") or "the server reported an error"))
+        from app.client import error_sentence
+
+        raise CliError(error_sentence(event))
 
 
 def final_line(event: Event) -> str:

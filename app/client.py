@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import contextlib
 import json
 import time
 from collections.abc import AsyncGenerator, Iterator
@@ -83,7 +84,7 @@ async def live_events(
     sender: asyncio.Task[None] | None = None
     try:
         start = {"type": "session.start", "media": request.media, **request.options}
-        await connection.send(json.dumps(start))
+        await begin(connection, start)
         async with aclosing(received(connection)) as events:
             async for event in events:
                 if event.get("type") == "session.ready":
@@ -117,6 +118,12 @@ async def connected(request: LiveRequest) -> ClientConnection:
         raise LiveError(f"No SignBind server answers at {address}; start one with `signbind serve`.") from error
 
 
+async def begin(connection: ClientConnection, start: Event) -> None:
+    """Sends `session.start`. A server that refuses may have closed by then: what it said of that is still to be received."""
+    with contextlib.suppress(websockets.ConnectionClosed):
+        await connection.send(json.dumps(start))
+
+
 def refusal_sentence(address: str, response: Any) -> str:
     status = int(response.status_code)
     mend = {
@@ -139,6 +146,14 @@ async def received(connection: ClientConnection) -> AsyncGenerator[Event]:
             raise LiveError(closed_sentence(closed)) from closed
         if isinstance(message, str):
             yield json.loads(message)
+
+
+def error_sentence(event: Event) -> str:
+    """What an `error` event says, for who runs a command."""
+    said = str(event.get("message") or event.get("code") or "the server reported an error")
+    if event.get("code") == "unauthorized":
+        return f"{said.rstrip('.')}; give it with --api-key or SIGNBIND_API_KEY."
+    return said
 
 
 def closed_sentence(closed: websockets.ConnectionClosed) -> str:

@@ -21,7 +21,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.protocol import State
 
 from app.bench.clip import START, Clip
-from app.client import LiveError, LiveRequest, closed_sentence, connected
+from app.client import LiveError, LiveRequest, begin, closed_sentence, connected, error_sentence
 from models.clock import STEP_MS
 
 STEP_S = STEP_MS / 1000
@@ -85,7 +85,7 @@ class Record:
         elif kind == "status":
             self.reports.append(Report(now_s, event["lag_ms"], event["fps_effective"], event["frames_dropped"]))
         elif kind == "error":
-            raise LiveError(str(event["message"]))
+            raise LiveError(error_sentence(event))
 
 
 class PacedStream:
@@ -131,7 +131,7 @@ class PacedStream:
         async with door:
             connection = await connected(LiveRequest(self._entry.url, "fmp4", api_key=self._entry.api_key))
             try:
-                await connection.send(json.dumps(START))
+                await begin(connection, START)
                 await self._until_ready(connection)
             except BaseException:
                 await connection.close()

@@ -13,6 +13,7 @@ import av
 import pytest
 
 from app.cli import main
+from app.client import LiveError, LiveRequest, begin, connected, received
 from app.client_media import MediaError, camera_pieces, encoded_pieces, file_pieces, media_of
 from app.ingest.decode import file_container, live_container
 from app.ingest.pace import Pacer
@@ -20,7 +21,7 @@ from app.ingest.sources import MediaSocket
 from tests.app import media
 from tests.app.conftest import RunningServer
 
-PIXELS = 1 << 20
+PIXELS, WAIT_S = 1 << 20, 10.0
 
 
 @pytest.fixture
@@ -106,6 +107,25 @@ def test_live_shows_captions_and_prints_events(
     assert [events[0]["type"], events[-1]["type"]] == ["session.ready", "session.closed"]
     assert events[-1]["summary"]["duration_ms"] == 1600
     assert any(event["type"] == "caption" and event["is_final"] for event in events)
+
+
+async def test_a_key_that_is_wanted_is_said(
+    server: RunningServer, keyed: None, reordered: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["live", str(reordered)], ["live", str(reordered), "--api-key", "another"], ["bench", "streams"]):
+        assert await asyncio.to_thread(main, [*words, "--url", server.url("")]) == 2
+        said = capsys.readouterr().err
+        assert "Expected a valid API key" in said and "--api-key" in said and "fault of ours" not in said, said
+
+
+async def test_a_refusal_is_heard_however_late_the_start_is_sent(server: RunningServer, keyed: None) -> None:
+    connection = await connected(LiveRequest(server.url(""), "webm"))
+    await asyncio.wait_for(connection.wait_closed(), WAIT_S)
+    await begin(connection, {"type": "session.start", "media": "webm"})
+    events = received(connection)
+    assert (await anext(events))["code"] == "unauthorized"
+    with pytest.raises(LiveError, match="unauthorized"):
+        await anext(events)
 
 
 async def test_a_full_server_is_said(
