@@ -45,11 +45,20 @@ DRAIN_SHARE = 0.7
 
 
 def _messages() -> dict[str, Any]:
-    """JSON Schemas of what either side says, for the OpenAPI document, which has no place for WebSockets."""
+    """JSON Schemas of what either side says, and every failure, for the OpenAPI document: it has no place for WebSockets."""
     return {
         "x-client-messages": {name: model.model_json_schema() for name, model in CLIENT_MESSAGES.items()},
         "x-server-messages": {
             str(model.model_fields["type"].default): model.model_json_schema() for model in SERVER_EVENTS
+        },
+        "x-failures": {
+            code: {
+                "title": one.title,
+                "close_code": one.close_code,
+                "status": one.http_status,
+                "retryable": one.retryable,
+            }
+            for code, one in FAILURES.items()
         },
     }
 

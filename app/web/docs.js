@@ -39,6 +39,12 @@ function messages(heading, said) {
   return Object.entries(said || {}).map(([name, schema]) => element("details", "", [element("summary", `${heading}: ${name}`), fields(schema)]));
 }
 
+// Every failure: of an error event and the code that closes the socket, or of an HTTP answer.
+function failures(said) {
+  const rows = Object.entries(said || {}).map(([code, one]) => [code, one.title, one.close_code, one.status, one.retryable ? "yes" : "no"]);
+  return rows.length ? [element("details", "", [element("summary", "failures, of uploads too"), table(["code", "what", "closes with", "status", "try again"], rows)])] : [];
+}
+
 function route(path, method, about) {
   const answers = Object.entries(about.responses).map(([status, { description, content }]) => [status, description, Object.keys(content || {}).join(", ")]);
   const form = about.requestBody && Object.values(about.requestBody.content)[0].schema;
@@ -46,6 +52,7 @@ function route(path, method, about) {
     element("h2", `${method.toUpperCase()} ${path}`), element("p", about.summary), element("p", about.description || ""),
     ...(form && form.properties ? [fields(form)] : []),
     ...messages("client says", about["x-client-messages"]), ...messages("server says", about["x-server-messages"]),
+    ...failures(about["x-failures"]),
     table(["status", "when", "content"], answers),
   ]);
 }

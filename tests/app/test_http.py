@@ -70,6 +70,12 @@ async def test_openapi_describes_the_failures(http: httpx.AsyncClient) -> None:
     live = paths["/v1/live"]["get"]
     assert set(live["x-client-messages"]) == {"session.start", "session.update", "keepalive", "finalize", "close"}
     assert {"session.ready", "caption", "error", "session.closed"} <= set(live["x-server-messages"])
+    assert live["x-failures"]["no_slot"] == {
+        "title": "No free slot",
+        "close_code": 1013,
+        "status": 503,
+        "retryable": True,
+    }
 
 
 async def test_tokens_need_the_key_and_a_sensible_time(http: httpx.AsyncClient, keyed: None) -> None:

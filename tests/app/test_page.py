@@ -138,6 +138,8 @@ class TestInABrowser:
             "client says: session.start",
             "server says: caption",
             "endpoint_ms",
+            "not_a_video",
+            "4415",
         ):
             assert said in shown
         assert await page.ask("document.documentElement.scrollWidth <= innerWidth")
