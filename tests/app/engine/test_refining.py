@@ -254,12 +254,12 @@ def test_a_segment_that_cannot_be_ended_has_its_draft_and_the_others_go_on(
     captions = stuck_captions(speaker, 0)
     captions.may_join.set()
     thread = start(captions)
-    thread.request(request(1, "ME", "NAME", "#MARIA", in_s=0.3))
+    thread.request(request(1, "ME", "NAME", "#MARIA", in_s=1.0))
     thread.request(request(2, "ME", "NAME", "#ANNA"))
     assert texts_of(answers, 1) == {1: None}
-    assert "(0 of stream 1), reference" in caplog.text
     captions.release()
     assert "Anna" in str(texts_of(answers, 1)[2])
+    assert "(0 of stream 1), reference" in caplog.text, "logged after the answer, before anything else"
     thread.request(request(3, "THANK-YOU"))
     assert texts_of(answers, 1)[3] is not None
     assert answers.empty(), "what could not be ended is not answered again"
