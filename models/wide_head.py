@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from models.edit_space import STATIC, Choices, Hashes, Ints, Places
 from models.kept import kept
 
-BITS = 22
+BITS = 24
 LEVELS = 15
 """Of a weight on disk, to either side of zero: five bits."""
 FLOOR = -12.0
