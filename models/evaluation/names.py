@@ -1,7 +1,8 @@
 """Names in captions: verification on and off, with and without the session's vocabulary; names that nobody spelled or signed.
 
 `signbind evaluate names` takes the records of `evaluate report` (and measures what they lack), so signs are recognised once:
-only the language model writes every segment anew, in each way.
+only the language model writes every segment anew, in each way. So two language models are compared on the same signs: one run
+each with --checkpoint, and of every way the whole captions' scores too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from models.evaluation.gloss2text import write_requests
 from models.evaluation.report.command import gather, told
 from models.evaluation.report.records import FoundWord, Records, Segment, Sentence
 from models.evaluation.report.spelled import rare_words
-from models.evaluation.report.words import WRONG, WrongName, way_of, wrong_names
+from models.evaluation.report.words import WRONG, WrongName, way_of, word_classes, wrong_names
+from models.evaluation.scores import bleu, caption_right
 from models.hypothesis import Token
 from models.prompts import Refined, Request, Show, as_spelled, readable
 from models.refine import Refiner
@@ -45,7 +47,8 @@ def evaluate(
 ) -> dict[str, Any]:  # fmt: skip
     """Figures of every way by its name, and letters of words that training spelled and of those that it never did.
 
-    Of each way: `recall` and `precision` of spelled names, how many were `asked`, and WRONG names by kind.
+    Of each way: `recall` and `precision` of spelled names, how many were `asked`, and WRONG names by kind; of its captions BLEU-4
+    (0..100), the share that is entirely `right`, and `words`, recall and precision by class of word.
     """
     del path
     with tempfile.TemporaryDirectory() as folder:
@@ -107,4 +110,14 @@ def figures_of(asked: Sequence[Sentence], written: Sequence[Sentence]) -> dict[s
     known = names.default_names().names
     another = sum(one.kind == WRONG[0] and names.spelling(one.name) in known for one in wrong)
     rest = {"another name": another, "named": named}
-    return {"recall": row.recall, "precision": row.precision, "asked": row.asked, **kinds, **rest}
+    return {"recall": row.recall, "precision": row.precision, "asked": row.asked, **kinds, **rest, **scores_of(written)}
+
+
+def scores_of(written: Sequence[Sentence]) -> dict[str, Any]:
+    """Of whole captions, beside their references."""
+    pairs = [(sentence.caption, sentence.truth.english) for sentence in written]
+    score, _ = bleu([caption for caption, _ in pairs], [english for _, english in pairs])
+    right = sum(caption_right(caption, english) for caption, english in pairs) / len(pairs)
+    classes = word_classes(pairs).items()
+    words = {name: {"recall": one.recall, "precision": one.precision, "asked": one.asked} for name, one in classes}
+    return {"bleu4": score, "right": right, "words": words}

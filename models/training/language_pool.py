@@ -253,11 +253,17 @@ def batches(
         for place in torch.randperm(drawn).tolist():
             group = groups[place]
             glosses, english = pool.glosses[group], pool.english[group]
-            glosses = glosses[:, : int((glosses > 0).sum(1).max())]
+            glosses = glosses[:, : max(1, int((glosses > 0).sum(1).max()))]  # prompts may be empty
             english = english[:, : int((english > 0).sum(1).max())]
             line, said, wrong = noisy(pool, glosses, english, noise)
             marks = doubted(line, wrong, doubt or unmarked)
             yield assembled(pool, _contexts(pool, group, told, device), line, said, marks)
+
+
+def mixed(usual: Iterator[Batch], other: Iterator[Batch], share: float) -> Iterator[Batch]:
+    """Batches of two streams; by chance `share` of them are of the other."""
+    while True:
+        yield next(other if float(torch.rand(())) < share else usual)
 
 
 def _contexts(pool: Pool, group: Tensor, told: tuple[float, float], device: torch.device) -> Tensor:

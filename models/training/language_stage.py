@@ -28,13 +28,16 @@ from models.names import show
 from models.prompts import DOUBT, END, PAD, SPECIAL, lower_start, prompt
 from models.refine import Refiner
 from models.synthetic.sentences import from_grammar
-from models.training.language_pool import HARDER, IGNORED, Batch, Doubt, Noise, Pool, pool_of
+from models.training.language_pool import HARDER, IGNORED, Batch, Doubt, Noise, Pool, mixed, pool_of
 from models.training.language_pool import batches as draw
 from models.training.loop import RUNS, Run, Schedule, best_device, device_of, learn, moved
-from models.training.text_pairs import Corpora, Pair, grammar_pairs, swapped
+from models.training.text_pairs import TEXT_SHARES, Corpora, Pair, Shares, english_alone, grammar_pairs, swapped
 
 PAIRS = RUNS / "language_pairs"
 GRAMMAR_DRAWS = 150_000
+TEXT_DRAWS = 15_000
+TEXT_SHARE = 0.3
+"""Of batches, those of English alone; the others keep what was learned of glosses."""
 ROWS, ROWS_ON_GPU = 48, 384
 DOUBTFUL_BELOW = 0.95
 """Of signs read wrong 6 in 10 have a lower posterior, of signs read right 1 in 20 (docs/experiments.md)."""
@@ -162,20 +165,6 @@ def count_lexemes(pairs: Iterable[Pair], proper: frozenset[str], least: int = 3)
     return Lexemes({gloss: frozenset(words) for gloss, words in found.items()}, proper)
 
 
-@dataclass(frozen=True)
-class Shares:
-    """Shares of a batch; they need not sum to one."""
-
-    grammar: float = 0.5
-    swapped: float = 0.1
-    lexicon: float = 0.22
-    """How2Sign sentences that the lexicon nearly covers: at most two spelled words."""
-    how2sign: float = 0.06
-    """The others, with common words that have no sign as glosses of their own."""
-    ncslgr: float = 0.05
-    aslg: float = 0.07
-
-
 def prepare(
     data: Path, folder: Path = PAIRS, *, seed: int = 0, permissive_only: bool = False, start: Path | None = None
 ) -> dict[str, float]:
@@ -206,6 +195,14 @@ def prepare(
     return {"pairs": float(len(pool.glosses)), "pieces": float(len(tokenizer))}
 
 
+def prepare_english(data: Path, folder: Path, *, seed: int = 0, permissive_only: bool = False) -> None:
+    """Writes `folder`/english.npz, English alone, beside what `prepare` wrote."""
+    rng = random.Random(seed)
+    texts = english_alone(data, rng, draws=min(TEXT_DRAWS, GRAMMAR_DRAWS), permissive_only=permissive_only)
+    sources = [(TEXT_SHARES[name], Counter(pairs)) for name, pairs in texts.items() if pairs]
+    pool_of(sources, [texts["grammar"][0].english], tokenizer_of(folder), seed).save(folder / "english.npz")
+
+
 def tokenizer_of(folder: Path) -> PreTrainedTokenizerFast:
     """The tokenizer that lies in a folder."""
     return cast(PreTrainedTokenizerFast, PreTrainedTokenizerFast.from_pretrained(folder))
@@ -222,12 +219,14 @@ def _sources(corpora: Corpora, seed: int) -> list[tuple[float, Counter[Pair]]]:
 
 @dataclass(frozen=True)
 class Course:
-    """What a language model is taught: `pairs`, recognition's noise, and whether doubtful signs are marked. `name` is the
-    run's, under which it resumes; `clock` is what counts as time spent."""
+    """What a language model is taught: `pairs`, recognition's noise, whether doubtful signs are marked, and the share of
+    batches that are English alone (`text`). `name` is the run's, under which it resumes; `clock` is what counts as time
+    spent."""
 
     name: str = "language"
     noise: Noise = Noise()
     marked: bool = False
+    text: float = 0.0
     pairs: Path = PAIRS
     clock: Callable[[], float] = time.monotonic
 
@@ -236,15 +235,19 @@ def train(
     data: Path, out: Path, *, minutes: float = 40.0, seed: int = 0, permissive_only: bool = False,
     device: str | torch.device | None = None, size: Size | None = None, start: Path | None = None,
     learning_rate: float = 2e-3, course: Course = Course(), marked: bool = False,
+    text_only: bool = False,
 ) -> dict[str, float]:  # fmt: skip
     """Trains into `out`/llm (transformers' files in bf16, words.json); resumes from runs/language.ckpt. `start` is a model's
     folder to go on from, with a lower `learning_rate`, when the lexicon grew. `prepare` makes the course's pairs of `data`
-    where they are missing. `marked`: with marks behind doubtful signs and HARDER noise. The model as it stands is written and
-    measured with every save."""
+    where they are missing. `marked`: with marks behind doubtful signs and HARDER noise. `text_only`: TEXT_SHARE of the batches
+    are English alone, for function words that nobody signs. The model as it stands is written and measured with every save."""
     course = replace(course, marked=True, noise=HARDER) if marked else course
+    course = replace(course, text=TEXT_SHARE) if text_only else course
     pairs = course.pairs
     if not (pairs / "held_out.json").is_file():
         prepare(data, pairs, seed=seed, permissive_only=permissive_only, start=start)
+    if course.text and not (pairs / "english.npz").is_file():
+        prepare_english(data, pairs, seed=seed, permissive_only=permissive_only)
     where = best_device(device)
     tokenizer = tokenizer_of(pairs)
     lexemes = replace(Lexemes.load(pairs / "words.json"), doubtful_below=DOUBTFUL_BELOW if course.marked else 0.0)
@@ -252,9 +255,7 @@ def train(
     fresh = LlamaForCausalLM((size or Size()).config(tokenizer))
     llama = fresh if start is None else LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
     run = Run(course.name, llama, seed, RUNS, where)
-    pool = Pool.load(pairs / "pairs.npz").to(where)
-    doubt = Doubt(_piece(tokenizer, DOUBT)) if course.marked else None
-    stream = draw(pool, ROWS_ON_GPU if where.type == "cuda" else ROWS, course.noise, doubt=doubt)
+    stream = _stream(course, tokenizer, where)
 
     def watch(run: Run) -> None:
         refiner = kept(run.average)
@@ -274,6 +275,17 @@ def train(
     )  # fmt: skip
     module = learn(run, schedule, stream, loss_of, watch=watch)
     return held_out_figures(kept(module), pairs, limit=300 if where.type == "cuda" else 100)
+
+
+def _stream(course: Course, tokenizer: PreTrainedTokenizerFast, where: torch.device) -> Iterator[Batch]:
+    """The course's batches; English alone has no noise and no marks."""
+    pool, rows = Pool.load(course.pairs / "pairs.npz").to(where), ROWS_ON_GPU if where.type == "cuda" else ROWS
+    doubt = Doubt(_piece(tokenizer, DOUBT)) if course.marked else None
+    usual = draw(pool, rows, course.noise, doubt=doubt)
+    if not course.text:
+        return usual
+    alone = Pool.load(course.pairs / "english.npz").to(where)
+    return mixed(usual, draw(alone, rows, Noise(clean=1.0), told=(0.0, 0.0)), course.text)
 
 
 def _piece(tokenizer: PreTrainedTokenizerFast, text: str) -> int:

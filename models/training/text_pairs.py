@@ -3,6 +3,8 @@
 Glosses come by the rules of `synthetic/sentences.py` where a corpus has none of its own. What is fingerspelled becomes a
 slot on both sides, so the model learns to place a name and never to know one. A twentieth of every corpus, by the hash of
 the English as for the clips, is never trained on. `permissive_only` keeps the grammar alone, which is this project's own.
+
+`english_alone` is for a stronger prior of English: text without glosses of its own, what it lacks in the prompt to be filled in.
 """
 
 from __future__ import annotations
@@ -18,12 +20,16 @@ from pathlib import Path
 
 import numpy as np
 
+from models.evaluation.report.words import function_class
 from models.prompts import SLOTS, gloss_text, lower_start, sentence_case
 from models.synthetic.lexicon import LEXICON
 from models.synthetic.sentences import LONGEST_SPELLED, english_to_glosses, from_grammar, is_held_out
 from models.training.gloss_corpora import aslg_tokens, clean_english, ncslgr_rows
 
 LONGEST_WORDS = 24
+EMPTY, WITHHELD = 1 / 3, 0.3
+"""Of English alone: the share of prompts that are empty; in the others, that of function words kept back though they have a
+sign (those without one are never told)."""
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _SENTENCE_START = re.compile(r"(?:^|[.?!]\s+)\S+")
 
@@ -35,6 +41,24 @@ class Pair:
     gloss: str
     english: str
     context: str = ""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares of a batch; they need not sum to one."""
+
+    grammar: float = 0.5
+    swapped: float = 0.1
+    lexicon: float = 0.22
+    """How2Sign sentences that the lexicon nearly covers: at most two spelled words."""
+    how2sign: float = 0.06
+    """The others, with common words that have no sign as glosses of their own."""
+    ncslgr: float = 0.05
+    aslg: float = 0.07
+
+
+TEXT_SHARES = {"grammar": 0.3, "how2sign": 0.5, "aslg": 0.2}
+"""Of English alone."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +74,7 @@ class Corpora:
     @staticmethod
     def read(data: Path, *, permissive_only: bool = False) -> Corpora:
         """Training pairs of `data`/text; raises ValueError naming the first file that is missing."""
-        proper = proper_words(from_grammar(np.random.default_rng(0)).english for _ in range(2000))
+        proper = _proper_in_grammar()
         if permissive_only:
             return Corpora(proper=proper)
         how2sign = lines_of(data, "how2sign.train.tsv")
@@ -58,9 +82,18 @@ class Corpora:
         proper |= proper_words(english)
         covered, others = _how2sign(how2sign, proper)
         ncslgr = _pairs(ncslgr_rows(lines_of(data, "ncslgr.train.tsv")), proper)
-        known = {word for line in english for word in _WORD.findall(line) if word.islower() and len(word) > 1} | {"a"}
+        known = _everyday(english)
         aslg = _pairs(_aslg(lines_of(data, "aslg_pc12.train.tsv"), known), frozenset())
         return Corpora(tuple(covered), tuple(others), tuple(ncslgr), tuple(aslg), proper)
+
+
+def _proper_in_grammar() -> frozenset[str]:
+    return proper_words(from_grammar(np.random.default_rng(0)).english for _ in range(2000))
+
+
+def _everyday(english: Iterable[str]) -> set[str]:
+    """Words that stand in lower case in some text: no names."""
+    return {word for line in english for word in _WORD.findall(line) if word.islower() and len(word) > 1} | {"a"}
 
 
 def lines_of(data: Path, name: str) -> list[str]:
@@ -146,10 +179,15 @@ def _aslg(lines: Sequence[str], known: set[str]) -> Iterator[tuple[Sequence[str]
     for number, line in enumerate(lines):
         gloss, _, english = line.partition("\t")
         english = clean_english(english)
-        words = _WORD.findall(english)
-        if 3 <= len(words) <= 12 and all(word in known or word == "I" for word in words):
+        if _of(known, english, 12):
             ours = common_as_glosses(english_to_glosses(english), english)
             yield (aslg_tokens(gloss) if number % 2 else ours), english[0].upper() + english[1:]
+
+
+def _of(known: set[str], english: str, longest: int) -> bool:
+    """Whether a sentence has three to `longest` words, all of them `known`."""
+    words = _WORD.findall(english)
+    return 3 <= len(words) <= longest and all(word in known or word == "I" for word in words)
 
 
 def grammar_pairs(rng: np.random.Generator, proper: frozenset[str]) -> Iterator[Pair]:
@@ -191,3 +229,33 @@ def _exchanged(pair: Pair, parts: dict[str, tuple[str, ...]], rng: random.Random
     new = rng.choice(parts[old])
     gloss = " ".join(new if one == old else one for one in glosses)
     return replace(pair, gloss=gloss, english=re.sub(rf"(?<![\w'<]){old}(?![\w'>])", new, pair.english))
+
+
+def english_alone(
+    data: Path, rng: random.Random, *, draws: int, permissive_only: bool = False
+) -> dict[str, list[Pair]]:
+    """Training sentences by source with what `blanked` leaves of them as prompts: `draws` of the grammar's, How2Sign's, and
+    those of ASLG-PC12 that are made of everyday words, however long. ValueError as for `Corpora.read`."""
+    proper, drawn = _proper_in_grammar(), np.random.default_rng(rng.getrandbits(32))
+    texts = {"grammar": [from_grammar(drawn).english for _ in range(draws)]}
+    if not permissive_only:
+        told = [clean_english(line.split("\t")[1]) for line in lines_of(data, "how2sign.train.tsv")]
+        proper, known = proper | proper_words(told), _everyday(told)
+        read = (clean_english(line.partition("\t")[2]) for line in lines_of(data, "aslg_pc12.train.tsv"))
+        texts |= {"how2sign": told, "aslg": [t[0].upper() + t[1:] for t in read if _of(known, t, LONGEST_WORDS)]}
+    rows = {name: (_glossed(text) for text in held if len(text.split()) >= 3) for name, held in texts.items()}
+    return {name: [blanked(pair, rng) for pair in _pairs(found, proper)] for name, found in rows.items()}
+
+
+def _glossed(english: str) -> tuple[Sequence[str], str]:
+    """Common words that have no sign are glosses of their own."""
+    return common_as_glosses(english_to_glosses(english), english), english
+
+
+def blanked(pair: Pair, rng: random.Random) -> Pair:
+    """The English with little or nothing of its glosses (see EMPTY, WITHHELD). What is spelled is always told: a slot that
+    was not read cannot be placed."""
+    if "<" not in pair.gloss and rng.random() < EMPTY:
+        return Pair("", pair.english)
+    told = (one for one in pair.gloss.split() if not function_class(one) or rng.random() >= WITHHELD)
+    return Pair(" ".join(told), pair.english)

@@ -43,6 +43,9 @@ def test_each_way_writes_its_own_names(tmp_path: Path) -> None:
     assert found[SEEN]["invented"] == 1 and found[SEEN]["named"][0].startswith("K: ")
     assert found["verified, without vocabulary"]["invented"] == 0
     assert found[SEEN]["another name"] == 0
+    assert found[SEEN]["bleu4"] < found["verified, with vocabulary"]["bleu4"]
+    assert found["verified, with vocabulary"]["right"] == pytest.approx(2 / 3)
+    assert found[SEEN]["words"]["determiners"] == {"recall": pytest.approx(2 / 3), "precision": 1, "asked": 3}
 
 
 def test_a_misread_name_that_is_a_name_is_counted_apart(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from models.hypothesis import Token
 from models.prompts import gloss_line, prompt
 from models.training.gloss_noise import LOOK_ALIKES, look_alikes
-from models.training.language_pool import IGNORED, Batch, Doubt, Noise, Pool, batches, pool_of
+from models.training.language_pool import IGNORED, Batch, Doubt, Noise, Pool, batches, mixed, pool_of
 from models.training.language_stage import encode, train_tokenizer
 from models.training.text_pairs import Pair
 
@@ -72,6 +72,20 @@ def test_with_noise_slots_are_numbered_as_they_come_and_all_that_is_said_was_see
             without += "my name is" in text and not said
     assert seen_again > 3
     assert without > 3
+
+
+def test_english_alone_has_empty_prompts_and_its_share_of_the_batches(
+    pool: Pool, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    torch.manual_seed(0)
+    nothing = [Pair("", "she sees the dog."), Pair("", "we help."), Pair("dog", "the dog is here.")]
+    alone = pool_of([(1.0, Counter(nothing))], ["I see."], tokenizer, seed=0)
+    clean = Noise(clean=1.0)
+    stream = mixed(batches(pool, 2, clean, (0.0, 0.0), 1), batches(alone, 2, clean, (0.0, 0.0), 1), 0.25)
+    wanted = [encode(pair, tokenizer) for pair in nothing]
+    kinds = [[row in wanted for row in rows_of(next(stream))] for _ in range(200)]
+    assert all(len(set(kind)) == 1 for kind in kinds), "a batch is of one kind"
+    assert 30 < sum(kind[0] for kind in kinds) < 70
 
 
 def test_it_comes_back_from_its_file(pool: Pool, tmp_path: Path) -> None:

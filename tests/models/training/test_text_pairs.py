@@ -12,7 +12,16 @@ import pytest
 from models.synthetic.sentences import is_held_out
 from models.training.gloss_corpora import aslg_tokens, clean_english, ncslgr_rows, ncslgr_tokens
 from models.training.language_stage import batches, count_lexemes, encode, train_tokenizer
-from models.training.text_pairs import Corpora, Pair, grammar_pairs, pair_of, proper_words, swapped
+from models.training.text_pairs import (
+    Corpora,
+    Pair,
+    blanked,
+    english_alone,
+    grammar_pairs,
+    pair_of,
+    proper_words,
+    swapped,
+)
 
 
 def test_spelled_words_become_slots_on_both_sides() -> None:
@@ -75,6 +84,37 @@ def test_the_corpora_hold_nothing_that_is_held_out(tmp_path: Path) -> None:
     (tmp_path / "text/ncslgr.train.tsv").unlink()
     with pytest.raises(ValueError, match="expected .*ncslgr"):
         Corpora.read(tmp_path)
+
+
+def test_of_english_alone_function_words_are_to_be_filled_in_and_what_is_spelled_is_told() -> None:
+    rng = random.Random(0)
+    plain = Pair("boat between car and door", "the boat is between the car and the door.")
+    named = Pair("<fs1> and me", "<fs1> and me.")
+    told = [blanked(plain, rng) for _ in range(300)]
+    assert {one.english for one in told} == {plain.english}
+    prompts = [one.gloss for one in told]
+    assert 60 < prompts.count("") < 140
+    assert {"boat car door", "boat between car door", "boat car and door", plain.gloss} == set(prompts) - {""}
+    assert {blanked(named, rng).gloss for _ in range(50)} == {"<fs1> and me", "<fs1> me"}
+
+
+def test_english_alone_is_of_the_training_part_and_without_names_in_lower_case(tmp_path: Path) -> None:
+    (tmp_path / "text").mkdir()
+    sentences = [f"We will {verb} the old dog today." for verb in ("see", "find", "call", "wash", "hold", "paint")]
+    sentences += [f"I want {number} tables for the dog." for number in ("two", "three", "four", "five", "six", "ten")]
+    (tmp_path / "text/how2sign.train.tsv").write_text("".join(f"clip_{i}.mp4\t{s}\n" for i, s in enumerate(sentences)))
+    aslg = ("i want the old dog .", "europe will paint the old dog .")
+    (tmp_path / "text/aslg_pc12.train.tsv").write_text("".join(f"X-I DOG\t{english}\n" for english in aslg))
+    found = english_alone(tmp_path, random.Random(0), draws=40)
+    kept = [sentence for sentence in sentences if not is_held_out(sentence)]
+    assert [pair.english.lower() for pair in found["how2sign"]] == [sentence.lower() for sentence in kept]
+    assert not any("europe" in pair.english for pair in found["aslg"])
+    assert len(found["aslg"]) == (not is_held_out("I want the old dog."))
+    assert 20 < len(found["grammar"]) <= 40
+    assert set(english_alone(Path("nowhere"), random.Random(0), draws=40, permissive_only=True)) == {"grammar"}
+    (tmp_path / "text/aslg_pc12.train.tsv").unlink()
+    with pytest.raises(ValueError, match="expected .*aslg_pc12"):
+        english_alone(tmp_path, random.Random(0), draws=40)
 
 
 def test_permissive_pairs_need_no_files() -> None:
