@@ -18,12 +18,13 @@ from models.kept import kept_exactly
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
+Factors = NDArray[np.float32]
 Search = tuple[Floats, Numbers, Numbers, Numbers, Floats, Numbers]
 """beams, places, prefixes, tracks, sums, counts."""
 Rows = TypeVar("Rows", Numbers, Floats)
 Options = tuple[int, int, float, int, float]
 """Prefixes that survive, symbols tried, the floor, the last sign's number, what a sign's cost leaves of a probability."""
-NO_FACTORS = np.ones((1, 0))
+NO_FACTORS = np.ones((1, 0), np.float32)
 """Of a search whose letters are as likely anywhere; else `letter_model.costs`."""
 PLACES = 27
 """As letter_model has it: the base of contexts."""
@@ -80,7 +81,7 @@ def _longer(rows: Rows, length: int) -> Rows:
 
 
 @kept_exactly
-def advance(log_probs: Floats, options: Options, factors: Floats, search: Search, now: int, total: float) -> float:
+def advance(log_probs: Floats, options: Options, factors: Factors, search: Search, now: int, total: float) -> float:
     """Takes the log posteriors (steps, symbols), blank first, of the steps from `now` on; a letter that begins is worth its
     chance times its factor after the letters before; `total` is the log of what all
     survivors' chances are together before them, what is returned after them; NaN where nothing survives."""
@@ -125,7 +126,7 @@ def _likely(row: Floats, most: int, floor: float) -> tuple[Numbers, Floats]:
 
 @kept_exactly
 def _candidates(
-    symbols: Numbers, chances: Floats, signs: int, worth: float, factors: Floats, search: Search
+    symbols: Numbers, chances: Floats, signs: int, worth: float, factors: Factors, search: Search
 ) -> tuple[Numbers, Floats, Numbers, int]:
     """What becomes of every prefix under every symbol: keys (parent, last token), chances, places, and how many."""
     beams, places, prefixes, _, _, counts = search
@@ -163,7 +164,7 @@ def _candidates(
 
 
 @kept_exactly
-def _factor(after: Floats, place: int) -> float:
+def _factor(after: Factors, place: int) -> float:
     """Of the letter with that number, from 1; 1 for symbols of which nothing is known."""
     return float(after[place - 1]) if place <= len(after) else 1.0
 

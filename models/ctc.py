@@ -58,7 +58,7 @@ class PrefixBeam:
 
     config: BeamConfig = field(default_factory=BeamConfig)
     signs: int = 0
-    letters: NDArray[np.float64] = field(default_factory=lambda: beam.NO_FACTORS, repr=False, compare=False)
+    letters: NDArray[np.float32] = field(default_factory=lambda: beam.NO_FACTORS, repr=False, compare=False)
     steps: int = 0  # taken so far
     _log_total: float = field(init=False, default=0.0, repr=False)
     _search: beam.Search = field(init=False, repr=False, compare=False)

@@ -13,10 +13,15 @@ from models.segments import Segmenter
 from models.vocabulary import Vocabulary, signs_of
 
 
-def search(joint: Vocabulary, config: BeamConfig | None = None) -> PrefixBeam:
-    """The search for what a joint vocabulary's signs and letters say, as it begins."""
+def search(joint: Vocabulary, config: BeamConfig | None = None, expected: tuple[str, ...] = ()) -> PrefixBeam:
+    """The search for what a joint vocabulary's signs and letters say, as it begins; `expected`: words and names that a session
+    says will be spelled."""
     config = config or BeamConfig()
-    spelled = letter_model.default_costs(config.letter_weight) if config.letter_weight else beam.NO_FACTORS
+    spelled = beam.NO_FACTORS
+    if config.letter_weight and expected:
+        spelled = letter_model.costs_with(expected, config.letter_weight)
+    elif config.letter_weight:
+        spelled = letter_model.default_costs(config.letter_weight)
     return PrefixBeam(config, signs_of(joint), spelled)
 
 

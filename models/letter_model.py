@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from models.names import default_names
+from models.names import default_names, spelling
 from models.vocabulary import LETTERS
 
 BEFORE = 3
@@ -28,20 +28,34 @@ MOST_NATS = 3.0
 """What no letter costs more than, at weight 1."""
 
 Factors = NDArray[np.float64]
+Costs = NDArray[np.float32]
 
 
-def costs(words: Iterable[str], weight: float) -> Factors:
+def costs(words: Iterable[str], weight: float) -> Costs:
     """(PLACES ** BEFORE, len(LETTERS)) in 0..1: what the chance of a letter is multiplied with after each context, a context
     being the last letters' places in LETTERS from 1, the last one least, in base PLACES. Digits cost nothing anywhere."""
     chances = _chances(_counts(words))
     evidence = np.log(chances[-1]) - np.log(chances[0])
-    found = np.ones((PLACES**BEFORE, len(LETTERS)))
+    found = np.ones((PLACES**BEFORE, len(LETTERS)), np.float32)
     found[:, : PLACES - 1] = np.exp(weight * evidence.clip(-MOST_NATS, 0)).reshape(-1, PLACES - 1)
     return found
 
 
+@lru_cache(maxsize=32)
+def costs_with(vocabulary: tuple[str, ...], weight: float) -> Costs:
+    """The bundled list's, but for the words and names of a session's vocabulary, no letter of which costs anything."""
+    found = default_costs(weight).copy()
+    for word in vocabulary:
+        context = 0
+        for letter in spelling(word):
+            place = LETTERS.index(letter)
+            found[context, place] = 1.0
+            context = (context * PLACES + place + 1) % len(found) if place + 1 < PLACES else 0
+    return found
+
+
 @lru_cache(maxsize=4)
-def default_costs(weight: float) -> Factors:
+def default_costs(weight: float) -> Costs:
     """Of the bundled list of names and common words."""
     names = default_names()
     return costs((*names.names, *names.common), weight)

@@ -10,6 +10,7 @@ as a pre-roll, and forget everything at its end.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,11 @@ class Translator:
         self._open[slot] = Slot(Segmenter(options or StreamOptions()))
         self.sight.reset(slot)
         self.temporal.reset(self._mask([slot]))
+
+    def expect(self, slot: int, vocabulary: tuple[str, ...]) -> None:
+        """Words and names that will be spelled, from the stream's next segment on, in place of those before."""
+        segmenter = self._slot(slot).segmenter
+        segmenter.options = replace(segmenter.options, vocabulary=vocabulary)
 
     def close(self, slot: int) -> None:
         """Ends a stream without another word; `finalize` first to get its last segment."""
@@ -200,7 +206,8 @@ class Translator:
         slot, features = self._slot(recall.slot), torch.from_numpy(recall.features)
         assert len(features) >= numbers.chunks or not numbers.segmenter.running, (len(features), numbers)
         slot.segmenter, slot.since, slot.seen = numbers.segmenter, numbers.since, numbers.seen
-        slot.beam = search(self.joint, self.beam) if numbers.segmenter.running else None
+        if numbers.segmenter.running:
+            slot.beam = search(self.joint, self.beam, numbers.segmenter.options.vocabulary)
         if len(features):
             slot.previous = (features[-1, :, :MANUAL].clone(), features[-1, :, MANUAL:].clone())
         slot.places = self.sight.places[recall.slot] = numbers.places

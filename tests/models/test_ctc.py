@@ -152,7 +152,7 @@ def test_a_letter_costs_what_words_make_of_it(seed: int) -> None:
     rng = np.random.default_rng(seed)
     log_probs = drawn(rng, steps=6, symbols=4)
     truth = brute_force(log_probs)
-    costs = rng.uniform(0.05, 1, size=(PLACES**BEFORE, 2))
+    costs = rng.uniform(0.05, 1, size=(PLACES**BEFORE, 2)).astype(np.float32)
     beam = PrefixBeam(BeamConfig(width=10_000, symbols=10_000, floor=0.0, sign_cost=0.5), 1, costs)
     for part in np.split(log_probs, (2, 5)):
         beam.advance(part)

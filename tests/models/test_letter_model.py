@@ -6,13 +6,16 @@ from numpy.typing import NDArray
 
 from models.config import BeamConfig
 from models.decoded import search
-from models.letter_model import BEFORE, MOST_NATS, PLACES, costs, default_costs
+from models.hypothesis import StreamOptions
+from models.letter_model import BEFORE, MOST_NATS, PLACES, costs, costs_with, default_costs
+from models.segments import Segmenter
+from models.slots import Slot
 from models.vocabulary import LETTERS, SPELLED, Vocabulary
 
 JOINT = Vocabulary(("HOUSE", *(SPELLED + letter for letter in LETTERS)))
 
 
-def after(table: NDArray[np.float64], word: str, letter: str) -> float:
+def after(table: NDArray[np.float32], word: str, letter: str) -> float:
     """What `letter` is multiplied with behind `word`."""
     context = 0
     for one in word:
@@ -26,7 +29,7 @@ def test_what_words_hold_costs_nothing_and_what_they_lack_costs() -> None:
     assert after(table, "AN", "N") == 1.0
     assert after(table, "MA", "N") < 1.0, "N is frequent, but not here"
     assert after(table, "AN", "M") < after(table, "M", "M") * 1.0001
-    assert table.min() >= np.exp(-MOST_NATS) and table.max() == 1.0
+    assert table.min() == pytest.approx(np.exp(-MOST_NATS)) and table.max() == 1.0
 
 
 def test_only_three_letters_before_count() -> None:
@@ -41,7 +44,7 @@ def test_digits_cost_nothing() -> None:
 
 
 def test_weight_is_a_power() -> None:
-    np.testing.assert_allclose(default_costs(0.5) ** 2, default_costs(1.0))
+    np.testing.assert_allclose(default_costs(0.5) ** 2, default_costs(1.0), rtol=1e-5)
 
 
 def spelled(word: str, doubtful: int, other: str, chance: float) -> NDArray[np.float64]:
@@ -53,11 +56,12 @@ def spelled(word: str, doubtful: int, other: str, chance: float) -> NDArray[np.f
         row[JOINT.ids[SPELLED + letter]] = 1.0
         if place == doubtful:
             row[JOINT.ids[SPELLED + letter]], row[JOINT.ids[SPELLED + other]] = 1 - chance, chance
-    return np.log(rows / rows.sum(1, keepdims=True))
+    shares: NDArray[np.float64] = rows / rows.sum(1, keepdims=True)
+    return np.log(shares)
 
 
-def read(log_probs: NDArray[np.float64], weight: float) -> str:
-    beam = search(JOINT, BeamConfig(letter_weight=weight))
+def read(log_probs: NDArray[np.float64], weight: float, expected: tuple[str, ...] = ()) -> str:
+    beam = search(JOINT, BeamConfig(letter_weight=weight), expected)
     beam.advance(log_probs)
     return "".join(JOINT.decode(beam.best().tokens)).replace(SPELLED, "")
 
@@ -74,6 +78,18 @@ def test_what_is_clearly_seen_stands_though_no_word_has_it(word: str) -> None:
     assert read(spelled(word, -1, "A", 0.0), 1.0) == word
 
 
+def test_a_sessions_names_cost_nothing() -> None:
+    plain, table = default_costs(1.0), costs_with(("Xqamv", "R2-D2"), 1.0)
+    assert after(plain, "X", "Q") < 1.0 == after(table, "X", "Q")
+    assert all(after(table, "XQAMV"[:place], "XQAMV"[place]) == 1.0 for place in range(5))
+    assert after(table, "XQAMV", "B") == after(plain, "XQAMV", "B"), "what they do not hold costs what it did"
+    assert after(default_costs(1.0), "X", "Q") == after(plain, "X", "Q"), "other sessions' costs stay"
+    doubt = spelled("XQAMV", 1, "E", 0.4)
+    assert read(doubt, 1.0) == "XEAMV"
+    assert read(doubt, 1.0, ("Xqamv",)) == "XQAMV"
+    assert read(spelled("XQAMV", 1, "E", 0.9999), 1.0, ("Xqamv",)) == "XEAMV", "what is clearly seen stands"
+
+
 def test_a_sign_begins_a_word_anew() -> None:
     rows = np.full((4, JOINT.size), 1e-6)
     rows[0, JOINT.ids[SPELLED + "Q"]] = rows[1, JOINT.ids["HOUSE"]] = rows[2, 0] = 1.0
@@ -84,3 +100,9 @@ def test_a_sign_begins_a_word_anew() -> None:
 def test_a_negative_weight_is_refused() -> None:
     with pytest.raises(ValueError, match="letter_weight is a factor of at least 0, but got -1"):
         BeamConfig(letter_weight=-1)
+
+
+def test_a_segment_knows_the_names_of_its_stream() -> None:
+    slot = Slot(Segmenter(StreamOptions(vocabulary=("Xqamv",))))
+    slot.begin(BeamConfig(), JOINT)
+    assert slot.beam is not None and after(slot.beam.letters, "X", "Q") == 1.0

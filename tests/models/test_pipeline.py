@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models import decoded, slots
 from models.clock import CHUNK_FRAMES, HEIGHT, WIDTH
+from models.config import BeamConfig
+from models.ctc import PrefixBeam
 from models.hypothesis import StreamOptions, Update
 from models.pipeline import Translator
 from models.reading import read, read_many
+from models.vocabulary import Vocabulary
 
 Frames = NDArray[np.uint8]
 
@@ -53,6 +57,31 @@ def test_a_stream_is_segmented_and_every_segment_ends_once(translator: Translato
     assert all(update.hypothesis is not None for update in updates if update.kind != "started")
     times = [update.at_ms for update in updates if update.kind == "hypothesis"]
     assert times == sorted(times)
+
+
+def test_names_that_are_told_later_count_from_the_next_segment_on(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def search(joint: Vocabulary, config: BeamConfig, expected: tuple[str, ...]) -> PrefixBeam:
+        asked.append(expected)
+        return decoded.search(joint, config, expected)
+
+    monkeypatch.setattr(slots, "search", search)
+    frames, active = video(1, 6).reshape(6, CHUNK_FRAMES, HEIGHT, WIDTH, 3), np.array([True, False])
+    translator.open(0, StreamOptions(vocabulary=("Maria",)))
+    for chunk in frames[:3]:
+        translator.step(np.stack([chunk, chunk]), active)
+    translator.expect(0, ("Dufresne",))
+    assert set(asked) == {("Maria",)}
+    translator.finalize(0)
+    asked.clear()
+    for chunk in frames[3:]:
+        translator.step(np.stack([chunk, chunk]), active)
+    translator.finalize(0)
+    translator.close(0)
+    assert set(asked) == {("Dufresne",)}
 
 
 def test_replay_gives_the_same(translator: Translator) -> None:
