@@ -21,7 +21,7 @@ from models.features import HandEncoder
 from models.pipeline import Translator
 from models.reading import read_many
 from models.refine import Refiner
-from models.text_writer import TextWriter
+from models.text_writer import writer_of
 from models.training import webcam_words
 from models.training.gloss_corpora import PRONOUNS
 from models.training.splits import HELD_OUT_SOURCES, TRAINING_SOURCES, is_held_out_video
@@ -83,7 +83,7 @@ def _texts(data: Path, checkpoint: Path, sentences: int) -> Iterator[Crossed]:
         "ASLG-PC12": held_out_corpus(data, "aslg_pc12")[:sentences],
     }
     raw = read_pairs(data / "text" / "aslg_pc12.dev.tsv")[:sentences]
-    live, heads = Refiner.load(checkpoint / "llm", show=names.show), TextWriter.load(checkpoint, "aslg")
+    live, heads = Refiner.load(checkpoint / "llm", show=names.show), writer_of(checkpoint, "aslg")
     for name, rows in tests.items():
         said = write(live, rows)
         yield _scored("the grammar and all three (live model)", name, True, said, rows)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from models.evaluation.across import Crossed, aslg_line, evaluate, table
+from models.synthetic.sentences import is_held_out
 
 BUNDLED = Path("models/checkpoints/compact")
 
@@ -26,6 +27,22 @@ def test_what_is_there_is_measured_and_the_rest_named(tmp_path: Path, capsys: py
     told = capsys.readouterr().out
     assert f"text is not in {tmp_path}: left out" in told
     assert "| davidlee | yes |" in told and "| mariia | no |" in told
+
+
+def test_both_text_models_that_are_bundled_read_every_corpus(tmp_path: Path) -> None:
+    things = ("dog", "house", "book", "car", "table", "door", "school", "friend", "key", "boat", "cup", "bird")
+    told = (f"I {verb} the {thing}." for verb in ("see", "want", "find", "hold", "wash") for thing in things)
+    held = next(sentence for sentence in told if is_held_out(sentence))
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text/how2sign.train.tsv").write_text(f"clip_1.mp4\t{held}\n")
+    columns = "file\tutterance\tsigner\tgloss\tgloss_ms\tenglish\n"
+    (tmp_path / "text/ncslgr.train.tsv").write_text(f"{columns}a\t1\tx\tIX-1p SEE DOG\t-\t{held}\n")
+    (tmp_path / "text/aslg_pc12.dev.tsv").write_text("X-I SEE DOG .\ti see the dog .\n")
+    figures = evaluate(tmp_path, BUNDLED, sentences=1)
+    corpora = ("the grammar", "How2Sign, glosses by rule", "NCSLGR", "ASLG-PC12")
+    models = ("the grammar and all three (live model)", "ASLG-PC12 (its heads)")
+    assert list(figures) == [f"{model} -> {corpus}, BLEU-4" for model in models for corpus in corpora]
+    assert figures["the grammar and all three (live model) -> the grammar, BLEU-4"] > 50
 
 
 def test_a_missing_folder_is_named() -> None:
