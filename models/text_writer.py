@@ -24,6 +24,8 @@ from models.word_writer import WordWriter
 FOLDER = "text"
 BATCH = 48
 BEAMS, ALPHA = 5, 1.0
+READ_BACK = 12
+"""Beams where their answers are read from the end too."""
 Answers = list[tuple[tuple[int, ...], float]]
 
 
@@ -89,14 +91,15 @@ class TextWriter:
     def has_model(self) -> bool:
         return self._model is not None
 
-    def write(self, rows: Sequence[Sequence[str]], *, beams: int = BEAMS, alpha: float = ALPHA) -> list[str]:
+    def write(self, rows: Sequence[Sequence[str]], *, beams: int | None = None, alpha: float = ALPHA) -> list[str]:
         """One sentence a line of glosses ("#MARIA": spelled, for the dialect that knows spelling)."""
         return [best[0][0] for best in self.candidates(rows, beams=beams, alpha=alpha)]
 
     def candidates(
-        self, rows: Sequence[Sequence[str]], *, beams: int = BEAMS, alpha: float = ALPHA
+        self, rows: Sequence[Sequence[str]], *, beams: int | None = None, alpha: float = ALPHA
     ) -> list[list[tuple[str, float]]]:
-        """The `beams` best sentences of each line with their scores, best first."""
+        """The `beams` best sentences of each line with their scores, best first; READ_BACK or BEAMS of them if none are said."""
+        beams = beams or (READ_BACK if self.heads and self.heads.weights.back else BEAMS)
         spelled = [slotted(row) if self.dialect == "ncslgr" else (list(row), {}) for row in rows]
         asked = [self._script.example(self.dialect, glosses) for glosses, _ in spelled]
         order = sorted(range(len(rows)), key=lambda place: len(asked[place].prompt))
