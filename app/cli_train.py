@@ -164,6 +164,12 @@ def train(
     marked: Annotated[
         bool, typer.Option("--marked", help="language: with marks behind signs of which recognition is not sure.")
     ] = False,
+    text_only: Annotated[
+        bool,
+        typer.Option(
+            "--text-only", help="language: three batches in ten are English alone, to fill in function words."
+        ),
+    ] = False,
 ) -> None:
     """Train one STAGE of the translator; it logs as it goes and resumes where it was stopped."""
     choices = PaperChoices(dry_run, split_by, tuple(weights or ()), readers)
@@ -177,9 +183,7 @@ def train(
     if adapter is not None and "adapter" not in inspect.signature(recipe).parameters:
         raise CliError(f"--adapter is an option of `train lora`; leave it out for {stage.value}.")
     chosen |= {} if adapter is None else {"adapter": adapter}
-    if marked and "marked" not in inspect.signature(recipe).parameters:
-        raise CliError(f"--marked is an option of `train language`; leave it out for {stage.value}.")
-    chosen |= {"marked": True} if marked else {}
+    chosen |= language_options(stage, recipe, marked=marked, text_only=text_only)
     chosen |= {} if start is None else going_on(stage, recipe, start)
     out.mkdir(parents=True, exist_ok=True)
     with time_bar(stage.value, minutes) as bar:
@@ -224,6 +228,15 @@ def recipe_options(
         )
     elif permissive_only:
         typer.echo(f"{stage.value} reads no outside data: it is as free as the weights and features it stands on.")
+    return options
+
+
+def language_options(stage: Stage, recipe: Callable[..., Figures], **wanted: bool) -> dict[str, Any]:
+    """The language model's own options that are wanted; CliError for one that the recipe lacks."""
+    options = {name: True for name, on in wanted.items() if on}
+    for name in options.keys() - inspect.signature(recipe).parameters.keys():
+        option = f"--{name.replace('_', '-')}"
+        raise CliError(f"{option} is an option of `train language`; leave it out for {stage.value}.")
     return options
 
 

@@ -83,6 +83,7 @@ def test_help_flows_at_the_terminals_width(monkeypatch: pytest.MonkeyPatch, caps
         (["evaluate", "across", "docs"], "none of them is there"),
         (["train", "sign", "--data", "nowhere"], "nowhere"),
         (["train", "sign", "--data", ".", "--marked"], "train language"),
+        (["train", "sign", "--data", ".", "--text-only"], "train language"),
         (["sing"], "sing"),
         (["bench"], "--help"),
         (["synth", "%%"], "no word to sign"),
