@@ -36,14 +36,14 @@ def serve(
 
 
 def refuse_unservable(settings: Settings) -> None:
-    """CliError for a port that is taken, weights or a GPU that are not there: better now than as a server that is never ready."""
+    """CliError for weights or a GPU that are not there, a port that is taken: better now than as a server that is never ready."""
     from app.cli_doctor import free_port, lacking_device, weights
 
-    port = free_port(settings.host, settings.port)
-    if port.level != "ok":
-        raise CliError(f"{port.text}.")
     found = weights(Path(settings.checkpoint))
     if found.level == "missing":
         raise CliError(f"The weights cannot be served: {found.text}.")
     if (lacking := lacking_device(settings.worker_devices)) is not None:
         raise CliError(f"{lacking}.")
+    port = free_port(settings.host, settings.port)
+    if port.level != "ok":
+        raise CliError(f"{port.text}.")

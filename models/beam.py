@@ -27,7 +27,7 @@ Options = tuple[int, int, float, int, float]
 NO_FACTORS = np.ones((1, 0), np.float32)
 """Of a search whose letters are as likely anywhere; else `letter_model.costs`."""
 PLACES = 27
-"""As letter_model has it: the base of contexts."""
+"""The base of contexts: at a place before stands nothing (a word begins), or one of the letters A to Z."""
 
 IN_BLANK, IN_TOKEN, BEST_BLANK, BEST_TOKEN = range(4)
 """Of beams: alignments that end in blank, in the prefix's last token; the best single one of either kind."""

@@ -179,9 +179,7 @@ class BeamConfig(Config):
     symbols: int = 12  # likeliest symbols tried a step
     floor: float = 1e-5  # symbols less probable than this are not tried
     sign_cost: float = 4.0  # nats that a sign costs when it begins; letters have a cost of their own
-    letter_weight: float = (
-        1.0  # how much it counts that words make a letter unlikely after those before it; 0: not at all
-    )
+    letter_weight: float = 1.0  # how much it counts what letters cost (`letter_model.costs`); 0: not at all
 
     def __post_init__(self) -> None:
         """Refuse a beam that holds nothing."""

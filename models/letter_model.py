@@ -17,21 +17,19 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from models.beam import PLACES, Factors
 from models.names import default_names, spelling
 from models.vocabulary import LETTERS
 
 BEFORE = 3
 """Letters before that count."""
-PLACES = 27
-"""What may stand at a place before: nothing (a word begins), or one of the letters A to Z."""
 MOST_NATS = 3.0
 """What no letter costs more than, at weight 1."""
 
-Factors = NDArray[np.float64]
-Costs = NDArray[np.float32]
+Counts = NDArray[np.float64]
 
 
-def costs(words: Iterable[str], weight: float) -> Costs:
+def costs(words: Iterable[str], weight: float) -> Factors:
     """(PLACES ** BEFORE, len(LETTERS)) in 0..1: what the chance of a letter is multiplied with after each context, a context
     being the last letters' places in LETTERS from 1, the last one least, in base PLACES. Digits cost nothing anywhere."""
     chances = _chances(_counts(words))
@@ -42,7 +40,7 @@ def costs(words: Iterable[str], weight: float) -> Costs:
 
 
 @lru_cache(maxsize=32)
-def costs_with(vocabulary: tuple[str, ...], weight: float) -> Costs:
+def costs_with(vocabulary: tuple[str, ...], weight: float) -> Factors:
     """The bundled list's, but for the words and names of a session's vocabulary, no letter of which costs anything."""
     found = default_costs(weight).copy()
     for word in vocabulary:
@@ -55,13 +53,13 @@ def costs_with(vocabulary: tuple[str, ...], weight: float) -> Costs:
 
 
 @lru_cache(maxsize=4)
-def default_costs(weight: float) -> Costs:
+def default_costs(weight: float) -> Factors:
     """Of the bundled list of names and common words."""
     names = default_names()
     return costs((*names.names, *names.common), weight)
 
 
-def _counts(words: Iterable[str]) -> Factors:
+def _counts(words: Iterable[str]) -> Counts:
     """(PLACES, PLACES, PLACES, PLACES - 1): how often a letter followed three places."""
     counts = np.zeros((*[PLACES] * BEFORE, PLACES - 1))
     for word in words:
@@ -72,7 +70,7 @@ def _counts(words: Iterable[str]) -> Factors:
     return counts
 
 
-def _chances(counts: Factors) -> list[Factors]:
+def _chances(counts: Counts) -> list[Counts]:
     """P(letter | places before), with 0, 1 .. BEFORE places, each of shape (..., PLACES - 1)."""
     alone = counts.sum(axis=tuple(range(BEFORE))) + 0.5
     chances = [alone / alone.sum()]

@@ -44,12 +44,8 @@ class Slot:
 
     def begin(self, config: BeamConfig, joint: Vocabulary) -> None:
         """A segment begins, with what was said ahead of it."""
-        self.beam, self.alpha_sum, self.seen, self.steps = (
-            search(joint, config, self.segmenter.options.vocabulary),
-            0.0,
-            0,
-            0,
-        )
+        self.beam = search(joint, config, self.segmenter.options.vocabulary)
+        self.alpha_sum, self.seen, self.steps = 0.0, 0, 0
         self.since = self.segmenter.start or 0
         if self.ahead is not None:
             assert self.segmenter.has_pre_roll, "the chunk before belongs to the last segment"
