@@ -13,14 +13,14 @@ from typing import cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import dropout, gelu, pad
 
+from models import packed
 from models.edit_space import EditSpace, Hashes, Places
 from models.wide_head import FLOOR, LEVELS
 
-DEEP, BACK = "deep.{}.npz", "back.npz"
+DEEP, BACK = f"deep.{{}}{packed.ENDING}", f"back{packed.ENDING}"
 """Heads that read a line from its beginning, and the one that reads it from its end."""
 ENDINGS, WORDS, VERB_KINDS = 2048, 16384, 32
 """Rows of the hashed tables, and of kinds of verbs (the last number of a wide head's state)."""
@@ -100,26 +100,13 @@ class DeepHead(nn.Module):
         return x * self._masks[first : first + x.numel()].view(x.shape).to(x.dtype)
 
     def save(self, path: Path) -> None:
-        """Compressed: matrices in six bits with a scale a row, tables of embeddings in five."""
+        """Packed: matrices in six bits with a scale a row, tables of embeddings in five."""
         tables = {f"{name}.weight" for name, part in self.named_modules() if isinstance(part, nn.Embedding)}
-        held: dict[str, NDArray[np.generic]] = {}
-        for name, value in self.state_dict().items():
-            held[name] = value.numpy()
-            if value.ndim == 2:
-                levels = LEVELS if name in tables else MATRIX_LEVELS
-                scale = (value.abs().amax(1, keepdim=True) / levels).clamp(min=1e-8)
-                held[name], held[f"{name}.scale"] = (value / scale).round().to(torch.int8).numpy(), scale.numpy()
-        np.savez_compressed(path, **held)  # type: ignore[arg-type]
+        packed.write(path, packed.rounded(self.state_dict(), lambda name: LEVELS if name in tables else MATRIX_LEVELS))
 
     @staticmethod
     def load(path: Path, space: EditSpace) -> DeepHead:
-        with np.load(path) as file:
-            held = {name: torch.from_numpy(file[name]) for name in file.files}
-        state = {
-            name: value.float() * held[f"{name}.scale"] if value.dtype == torch.int8 else value
-            for name, value in held.items()
-            if not name.endswith(".scale")
-        }
+        state = packed.restored(packed.read(path))
         gloss, label, word = (state[f"{name}.weight"].shape[1] for name in ("gloss", "labels.0", "words"))
         size = DeepSize(state["enter.weight"].shape[0], gloss, label, word, state["first.weight"].shape[0])
         head = DeepHead(torch.from_numpy(space.may), size)

@@ -1,4 +1,5 @@
-"""How a language model's weights are held: whole, in half precision, or in 8 or 4 bits by bitsandbytes.
+"""How a language model's weights are held: whole, in half precision, or in 8 or 4 bits by bitsandbytes; on disk as transformers
+has them, or packed in eight bits (`packed.py`).
 
 8 bits: LLM.int8() (Dettmers et al. 2022); 4 bits: NF4 with double quantisation (QLoRA, Dettmers et al. 2023). On a CPU an
 evaluated 4-bit model must not be saved or merged: bitsandbytes repacks its weights in place at the first forward.
@@ -7,9 +8,15 @@ evaluated 4-bit model must not be saved or merged: bitsandbytes repacks its weig
 from __future__ import annotations
 
 import importlib.util
-from typing import Any, Literal, get_args
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
 
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM, PreTrainedModel
+
+from models import packed
+
+PACKED = f"model{packed.ENDING}"
 
 Precision = Literal["fp32", "bf16", "8bit", "4bit"]
 
@@ -32,3 +39,19 @@ def loading(precision: Precision, device: str = "cpu") -> dict[str, Any]:
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=held
         )
     return {"quantization_config": chosen, "dtype": held, "device_map": {"": device}}
+
+
+def pretrained(source: Path | str, **how: Any) -> PreTrainedModel:
+    """transformers' `from_pretrained`, also of a folder that holds a Llama's weights packed; in bfloat16 before `how`."""
+    if not (Path(source) / PACKED).is_file():
+        return cast(PreTrainedModel, AutoModelForCausalLM.from_pretrained(source, **how))
+    state = {name: value.bfloat16() for name, value in packed.restored(packed.read(Path(source) / PACKED)).items()}
+    config = AutoConfig.from_pretrained(source)
+    return cast(PreTrainedModel, LlamaForCausalLM.from_pretrained(None, config=config, state_dict=state, **how))
+
+
+def pack(folder: Path, model: LlamaForCausalLM) -> None:
+    """Writes a Llama's weights packed, where transformers would write model.safetensors; what is tied to the embeddings is left
+    out."""
+    state = {name: value for name, value in model.state_dict().items() if name != "lm_head.weight"}
+    packed.write(folder / PACKED, packed.rounded(state))

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 from models.flat_llama import FlatStep, flat_step
@@ -30,7 +30,7 @@ from models.hypothesis import Token
 from models.lexemes import Lexemes
 from models.prompt_cache import PromptCache
 from models.prompts import Refined, Request, Show, as_spelled, gloss_line, lower_start, most_pieces, prompt, slots_of
-from models.quantised import Precision, loading
+from models.quantised import Precision, loading, pretrained
 from models.sentence import sentence
 
 log = logging.getLogger("signbind.refine")
@@ -85,7 +85,7 @@ class Refiner:
         try:
             how = loading(precision, device)
             tokenizer = AutoTokenizer.from_pretrained(source)
-            model = AutoModelForCausalLM.from_pretrained(source, **how)
+            model = pretrained(source, **how)
         except (OSError, ValueError, ImportError) as error:
             raise RefinerError(f"the language model at {source} cannot be loaded: {_first_line(error)}") from error
         if how["device_map"] is None:

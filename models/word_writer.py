@@ -15,20 +15,19 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache, MarianConfig, MarianMTModel
 from transformers.modeling_outputs import BaseModelOutput
 
+from models import packed
 from models.consensus import consensus
 from models.prefix_lm import Beams
 from models.refine import RefinerError
 
 PAD_ID, START_ID, END_ID, UNKNOWN_ID = range(4)
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
-VOCABULARY, VOICE, SHAPE = "words.json", "words.{}.safetensors", "shape.json"
+VOCABULARY, VOICE, SHAPE = "words.json", f"words.{{}}{packed.ENDING}", "shape.json"
 BATCH, BEAMS, LONGEST = 32, 10, 60
-LEVELS = 127
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,8 @@ class WordWriter:
         self.words.save(folder)
         (folder / SHAPE).write_text(json.dumps(vars(self._shape)) + "\n", encoding="utf-8")
         for number, voice in enumerate(self.voices, start=seed):
-            save_file(_in_eight_bits(voice.state_dict()), folder / VOICE.format(number))
+            state = {name: value for name, value in voice.state_dict().items() if not _is_left_out(name)}
+            packed.write(folder / VOICE.format(number), packed.rounded(state))
 
     @classmethod
     def load(cls, folder: Path) -> WordWriter:
@@ -177,7 +177,7 @@ class Reading:
 
 def _voice(path: Path, words: Words, shape: Shape) -> MarianMTModel:
     model = network(words, shape)
-    kept = model.load_state_dict(_unpacked(load_file(path)), strict=False)
+    kept = model.load_state_dict(packed.restored(packed.read(path)), strict=False)
     if lacking := [name for name in (*kept.missing_keys, *kept.unexpected_keys) if not _is_left_out(name)]:
         raise RefinerError(
             f"{path} does not fit {SHAPE} beside it, by {lacking[0]} first: make both with `signbind train words`"
@@ -186,28 +186,6 @@ def _voice(path: Path, words: Words, shape: Shape) -> MarianMTModel:
     return model
 
 
-def _in_eight_bits(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Matrices as int8 with "NAME.scale" (rows, 1); what is tied to another matrix or computed is left out."""
-    held: dict[str, Tensor] = {}
-    for name, value in state.items():
-        if _is_left_out(name):
-            continue
-        if value.ndim == 2 and value.shape[0] > 1:
-            scale = (value.abs().amax(1, keepdim=True) / LEVELS).clamp(min=1e-8)
-            held[name], held[f"{name}.scale"] = (value / scale).round().to(torch.int8), scale
-        else:
-            held[name] = value.clone()
-    return held
-
-
 def _is_left_out(name: str) -> bool:
     """What is tied to another matrix, or computed."""
     return name.startswith("lm_head") or "embed_positions" in name
-
-
-def _unpacked(held: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name: value.float() * held[f"{name}.scale"] if value.dtype == torch.int8 else value
-        for name, value in held.items()
-        if not name.endswith(".scale")
-    }

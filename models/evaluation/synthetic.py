@@ -73,7 +73,7 @@ def found_glosses(reading: Reading) -> list[str]:
 
 
 def found_letters(reading: Reading) -> list[str]:
-    """Letters of all spelled words, as the experts saw them (before any correction)."""
+    """Letters of all spelled words, as the search read them, before names are verified."""
     words = [token.text for segment in reading.segments for token in segment.tokens if token.kind == "fingerspelling"]
     return [letter for word in words for letter in word]
 

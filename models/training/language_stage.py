@@ -19,13 +19,14 @@ import numpy as np
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 from models.evaluation.gloss2text import held_out_figures, keep_held_out
 from models.lexemes import FUNCTION_WORDS, Lexemes, bare, stem
 from models.names import show
 from models.prompts import DOUBT, END, PAD, SPECIAL, lower_start, prompt
+from models.quantised import pack, pretrained
 from models.refine import Refiner
 from models.synthetic.sentences import from_grammar
 from models.training.language_pool import HARDER, IGNORED, Batch, Doubt, Noise, Pool, mixed, pool_of
@@ -45,7 +46,7 @@ DOUBTFUL_BELOW = 0.95
 
 @dataclass(frozen=True)
 class Size:
-    """Six million parameters, 12 MB in bf16; embeddings are shared between input and output."""
+    """Six million parameters, 6 MB in eight bits; embeddings are shared between input and output."""
 
     vocabulary: int = 4000
     width: int = 256
@@ -237,7 +238,7 @@ def train(
     learning_rate: float = 2e-3, course: Course = Course(), marked: bool = False,
     text_only: bool = False,
 ) -> dict[str, float]:  # fmt: skip
-    """Trains into `out`/llm (transformers' files in bf16, words.json); resumes from runs/language.ckpt. `start` is a model's
+    """Trains into `out`/llm (packed weights, words.json); resumes from runs/language.ckpt. `start` is a model's
     folder to go on from, with a lower `learning_rate`, when the lexicon grew. `prepare` makes the course's pairs of `data`
     where they are missing. `marked`: with marks behind doubtful signs and HARDER noise. `text_only`: TEXT_SHARE of the batches
     are English alone, for function words that nobody signs. The model as it stands is written and measured with every save."""
@@ -253,7 +254,7 @@ def train(
     lexemes = replace(Lexemes.load(pairs / "words.json"), doubtful_below=DOUBTFUL_BELOW if course.marked else 0.0)
     torch.manual_seed(seed)
     fresh = LlamaForCausalLM((size or Size()).config(tokenizer))
-    llama = fresh if start is None else LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
+    llama = fresh if start is None else cast(LlamaForCausalLM, pretrained(start, dtype=torch.float32))
     run = Run(course.name, llama, seed, RUNS, where)
     stream = _stream(course, tokenizer, where)
 
@@ -295,17 +296,15 @@ def _piece(tokenizer: PreTrainedTokenizerFast, text: str) -> int:
 
 
 def save(module: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, lexemes: Lexemes, folder: Path) -> None:
-    """Replaces the folder; weights in bf16, on a copy, so that the module can go on in fp32."""
+    """Replaces the folder; weights are packed."""
     disable_progress_bar()
     fresh = folder.with_name(folder.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    half = LlamaForCausalLM(module.config)
-    half.load_state_dict({name: value.detach().cpu() for name, value in module.state_dict().items()})
-    half.to(torch.bfloat16).save_pretrained(fresh)
+    module.config.save_pretrained(fresh)
+    cast(GenerationConfig, module.generation_config).save_pretrained(fresh)
+    pack(fresh, module)
     tokenizer.save_pretrained(fresh)
     lexemes.save(fresh / "words.json")
-    for path in fresh.iterdir():
-        path.chmod(0o644)  # safetensors writes for its owner alone; an image's user is another
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)

@@ -119,7 +119,7 @@ def train_heads(rows: Rows, script: Script, *, minutes: float, seed: int = 0) ->
 
     deeps = deep("deep", seed), deep("deep_1", seed + 1)
     back = deep("back", seed + 2, [turned(*line) for line in lines])
-    return EditHeads(space, train_wide(lines, space, seed=seed), deeps, back)
+    return EditHeads(space, train_wide(lines, space, seed=seed).sparse(), deeps, back)
 
 
 def chosen_weights(writer: TextWriter, rows: Sequence[tuple[Sequence[str], str]]) -> Weights:

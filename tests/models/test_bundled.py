@@ -68,3 +68,9 @@ def test_who_sits_still_is_seen_and_an_empty_picture_shows_nobody(translator: Tr
         eyes.reset(row)
     seen = eyes.encode({0: resting, 1: empty}, np.array([True, True]))
     assert seen.shows_someone(0) and not seen.shows_someone(1)
+
+
+def test_all_bundled_weights_together_stay_small() -> None:
+    sizes = {path: path.stat().st_size for path in CHECKPOINT.parent.rglob("*") if path.is_file()}
+    assert {path.parent.name for path in sizes} >= {"compact", "llm", "phoenix", "aslg"}
+    assert sum(sizes.values()) <= 40_000_000, sorted(sizes.items(), key=lambda item: -item[1])[:5]

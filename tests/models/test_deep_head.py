@@ -26,8 +26,8 @@ def space() -> EditSpace:
 def test_a_head_decides_alike_when_loaded(space: EditSpace, tmp_path: Path) -> None:
     torch.manual_seed(0)
     head = DeepHead(torch.from_numpy(space.may), SIZE).eval()
-    head.save(tmp_path / "deep.npz")
-    loaded = DeepHead.load(tmp_path / "deep.npz", space)
+    head.save(tmp_path / "deep.npz.xz")
+    loaded = DeepHead.load(tmp_path / "deep.npz.xz", space)
     glosses, endings, real = inputs(space, space.places([["SEE", "REPORT"], ["SEE"]]))
     state = np.arange(real.numel() * STATE, dtype=np.uint32).reshape(*real.shape, STATE) % 3
 

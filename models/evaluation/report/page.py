@@ -90,7 +90,7 @@ def headlines(f: Figures) -> list[Headline]:
                  "Signs missed, mistaken or added, a hundred signs shown."),
         Headline("Letters right", interval(read.letter_accuracy), "at least 95 %",
                  read.letter_accuracy.value >= 0.95 if read.letter_accuracy else None,
-                 "Of spelled letters, before any correction."),
+                 "Of spelled letters, before names are checked against lists."),
         Headline("Invented names", f"{invented} in {f.sentences} sentences", f"0 in {MANY:,}",
                  none_in_many(invented, f.sentences), f"Names in captions that nothing stood for. {wrong - invented} more were "
                  "misread from what was spelled or signed; see Names."),

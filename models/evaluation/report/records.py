@@ -164,7 +164,7 @@ class Sentence:
         return [token.text for segment in self.segments for token in segment.tokens if token.kind == "sign"]
 
     def found_letters(self) -> list[str]:
-        """Letters as the experts saw them, before any correction."""
+        """Letters as the search read them, before names are verified."""
         words = [t.text for segment in self.segments for t in segment.tokens if t.kind == "fingerspelling"]
         return [letter for word in words for letter in word]
 

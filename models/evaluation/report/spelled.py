@@ -49,7 +49,7 @@ def _words(sentence: Sentence) -> Iterator[Span]:
 
 @dataclass(frozen=True)
 class RareWords:
-    """Words of one of GROUPS: share of letters and of whole words that were read right, before any correction."""
+    """Words of one of GROUPS: share of letters and of whole words that were read right, before names are verified."""
 
     group: str
     words: int

@@ -19,7 +19,7 @@ from models.training.edit_labels import vocabulary_of
 from models.training.edit_rows import WIDTH, Placed, allowed, groups_of, placed, space_of, vectors_of
 from models.training.loop import Schedule
 from models.training.wide_labels import train_wide
-from models.wide_head import FLOOR, LEVELS, STATE, VERBS, WideHead, begin, say, turned
+from models.wide_head import FAINT, FLOOR, LEVELS, STATE, VERBS, WideHead, begin, say, turned
 
 SAID, LEFT_OUT = Edit(), Edit(whole="")
 THE, PLURAL = Edit(("the",)), Edit(form="s")
@@ -185,6 +185,16 @@ def test_seldom_glosses_begin_near_their_like(space: EditSpace) -> None:
     assert float(table[3, :16].mean()) == pytest.approx(0.5, abs=0.15)
     assert float(table[4, :16].mean()) == pytest.approx(-0.5, abs=0.15)
     assert float(table[5:].std()) == pytest.approx(0.1, abs=0.03)
+
+
+def test_a_sparse_head_lacks_what_is_faint_alone(wide: WideHead, tmp_path: Path) -> None:
+    sparse = wide.sparse()
+    gone, most = sparse.table == 0, np.quantile(np.abs(wide.table), 0.9999)
+    assert (sparse.table[~gone] == wide.table[~gone]).all() and not gone.all()
+    assert np.abs(wide.table[gone]).max() <= (FAINT + 0.5) * most / LEVELS < np.abs(wide.table[~gone]).min()
+    wide.save(tmp_path / "whole")
+    sparse.save(tmp_path / "sparse")
+    assert (tmp_path / "sparse").stat().st_size < (tmp_path / "whole").stat().st_size
 
 
 def test_the_heads_come_back_from_their_folder(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from torch.nn.functional import cosine_similarity
 
+from models import packed
 from models.evaluation.gloss2text import evaluate
 from models.refine import RefinerError
 from models.text_writer import writer_of
@@ -251,8 +251,9 @@ def test_the_merged_network_says_what_the_learner_says() -> None:
 
 def test_a_file_that_lacks_weights_is_refused_by_the_first_one(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home / "weights" / "phoenix", tmp_path / "torn")
-    weights = load_file(tmp_path / "torn" / VOICE.format(0))
+    voice = tmp_path / "torn" / VOICE.format(0)
+    weights = packed.read(voice)
     gone = next(name for name in weights if name.endswith("fc1.weight"))
-    save_file({name: value for name, value in weights.items() if name != gone}, tmp_path / "torn" / VOICE.format(0))
+    packed.write(voice, {name: value for name, value in weights.items() if name != gone})
     with pytest.raises(RefinerError, match=f"{gone}.*signbind train words"):
         WordWriter.load(tmp_path / "torn")
