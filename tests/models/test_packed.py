@@ -27,7 +27,7 @@ def test_matrices_lose_half_a_level_at_most_and_the_rest_nothing(tmp_path: Path)
     assert again.keys() == state.keys()
     level = state["matrix"].abs().amax(1, keepdim=True) / 15
     assert ((again["matrix"] - state["matrix"]).abs() <= level / 2 + 1e-6).all()
-    assert len(again["matrix"][1].unique()) <= 31
+    assert len(set(again["matrix"][1].tolist())) <= 31
     for name in ("bias", "row", "steps"):
         assert torch.equal(again[name], state[name])
     assert torch.equal(again["half"], state["half"].float())
