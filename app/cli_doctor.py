@@ -168,7 +168,8 @@ def weights(folder: Path) -> Finding:
     if not folder.is_dir():
         return Finding("weights", "missing", f"no folder {folder}; reinstall SignBind or name one with --checkpoint")
     parts = {name: folder / f"{name}.safetensors" for name in NETWORKS}
-    parts |= {"glosses.txt": folder / "glosses.txt", "the language model": folder / "llm" / "config.json"}
+    language = next((folder / "llm").glob("model*"), folder / "llm" / "model")
+    parts |= {"glosses.txt": folder / "glosses.txt", "the language model": language}
     lacking = [name for name, file in parts.items() if not file.is_file()]
     if lacking:
         return Finding("weights", "missing", f"{folder} lacks {', '.join(lacking)}; train them: signbind train --help")
