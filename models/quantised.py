@@ -47,7 +47,9 @@ def pretrained(source: Path | str, **how: Any) -> PreTrainedModel:
         return cast(PreTrainedModel, AutoModelForCausalLM.from_pretrained(source, **how))
     state = {name: value.bfloat16() for name, value in packed.restored(packed.read(Path(source) / PACKED)).items()}
     config = AutoConfig.from_pretrained(source)
-    return cast(PreTrainedModel, LlamaForCausalLM.from_pretrained(None, config=config, state_dict=state, **how))
+    model = cast(PreTrainedModel, LlamaForCausalLM.from_pretrained(None, config=config, state_dict=state, **how))
+    model.name_or_path = model.config._name_or_path = str(source)  # adapters that are saved say what they belong to
+    return model
 
 
 def pack(folder: Path, model: LlamaForCausalLM) -> None:

@@ -16,10 +16,10 @@ from typing import Any, cast
 import torch
 from tokenizers import AddedToken
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from models.prompts import SPECIAL
-from models.quantised import Precision, loading
+from models.quantised import Precision, loading, pretrained
 from models.training.language_pool import Batch
 from models.training.language_stage import Size, batches, count_lexemes, loss_of, train_tokenizer
 from models.training.language_stage import save as save_llama
@@ -105,7 +105,7 @@ def opened(name: str, **how: Any) -> tuple[PreTrainedTokenizerFast, Any]:
     """Tokenizer and model by name or folder, the model loaded as `how` says; ValueError where they cannot be had."""
     try:
         tokenizer = cast(PreTrainedTokenizerFast, AutoTokenizer.from_pretrained(name))
-        return tokenizer, AutoModelForCausalLM.from_pretrained(name, **how)
+        return tokenizer, pretrained(name, **how)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"expected a language model at {name!r}, but transformers cannot load it: ask for access to it and fetch it "
@@ -149,7 +149,7 @@ def adapted(base: Path, plan: Plan) -> Any:
 
     device = plan.ranks.device
     graphics = device.type == "cuda"
-    model = AutoModelForCausalLM.from_pretrained(base, **loading(_precision(plan), str(device)))
+    model = pretrained(base, **loading(_precision(plan), str(device)))
     if graphics:
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
         model.enable_input_require_grads()

@@ -63,6 +63,7 @@ def test_a_packed_llama_says_nearly_the_same(dtype: torch.dtype, tmp_path: Path)
     assert [path.name for path in tmp_path.glob("model*")] == [PACKED]
     again = pretrained(tmp_path, dtype=dtype)
     assert again.dtype == dtype and again.lm_head.weight is again.model.embed_tokens.weight
+    assert again.name_or_path == str(tmp_path), "what an adapter is of"
     ids = torch.arange(20)[None]
     with torch.inference_mode():
         said, wanted = again(ids).logits.float(), llama(ids).logits
