@@ -27,6 +27,7 @@ DEFAULT_CHECKPOINT = Path("models/checkpoints/compact")
 class What(enum.StrEnum):
     report = "report"
     synthetic = "synthetic"
+    answers = "answers"
     letters = "letters"
     fingerspelling = "fingerspelling"
     lips = "lips"
@@ -42,6 +43,7 @@ class What(enum.StrEnum):
 MEASURES: dict[str, str] = {
     What.report: "everything that can be told of captions of unseen drawn signers, on one page",
     What.synthetic: "the main figures of the same, on the terminal",
+    What.answers: "answers of a single sign: captioned or not, and how surely",
     What.letters: "letters in photographs, by source",
     What.fingerspelling: "words spelled at a webcam",
     What.lips: "phonemes from videos of a mouth",
@@ -69,11 +71,12 @@ class Evaluation:
 EVALUATIONS: dict[What, Evaluation] = {
     What.report: Evaluation(None, frozenset({"seed", "sentences", "out", "records", "before"})),
     What.synthetic: Evaluation(None, frozenset({"seed", "sentences", "record"})),
+    What.answers: Evaluation(None, frozenset({"seed", "sentences", "record"})),
     What.letters: Evaluation("a folder SOURCE/LETTER/*.jpg"),
     What.fingerspelling: Evaluation("a folder of WORD.mp4"),
     What.lips: Evaluation("a folder of .mp4 with .align beside them"),
     What.locate: Evaluation("a folder of .mp4 with .boxes.jsonl beside them", draws=True),
-    What.silence: Evaluation("a folder of .mp4 without signing", frozenset({"seed"}), draws=True),
+    What.silence: Evaluation("a folder of .mp4 without signing", frozenset({"seed", "record"}), draws=True),
     What.gloss2text: Evaluation("a file of lines GLOSSES<tab>sentence", frozenset({"adapter"})),
     What.noise: Evaluation(None, frozenset({"sentences"})),
     What.precisions: Evaluation("a folder LETTER/*.jpg of one unseen signer", frozenset({"sentences"})),
@@ -92,18 +95,18 @@ def evaluate(
         Path | None,
         typer.Argument(
             metavar="PATH",
-            help="The data to measure on; `names`, `noise`, `report` and `synthetic` draw their own and take none; so does "
-            "`silence`, beside a folder of .mp4 without signing if there is one; `locate` without one draws signers.",
+            help="The data to measure on; `answers`, `names`, `noise`, `report` and `synthetic` draw their own and take none; so "
+            "does `silence`, beside a folder of .mp4 without signing if there is one; `locate` without one draws signers.",
         ),
     ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="The weights to measure; the bundled ones if not given.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="names, report, silence, synthetic: which unseen people and sentences.")
+        int | None, typer.Option(help="answers, names, report, silence, synthetic: which unseen people and sentences.")
     ] = None,
     sentences: Annotated[
-        int | None, typer.Option(min=1, help="across, names, noise, precisions, report, synthetic: how many.")
+        int | None, typer.Option(min=1, help="across, answers, names, noise, precisions, report, synthetic: how many.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="report: the HTML page to write (report.html).")] = None,
     records: Annotated[
@@ -120,7 +123,10 @@ def evaluate(
     ] = None,
     record: Annotated[
         Path | None,
-        typer.Option(help="synthetic: a file that gets a line a caption, for `train confidence`.", dir_okay=False),
+        typer.Option(
+            help="answers, silence, synthetic: a file that gets a line a caption, for `train confidence`.",
+            dir_okay=False,
+        ),
     ] = None,
     adapter: Annotated[str | None, typer.Option(help="gloss2text: the LoRA adapter of the language model.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON last.")] = False,

@@ -77,7 +77,7 @@ STAGES: dict[str, str] = {
     Stage.text: "glosses of real corpora to English, the base of lora",
     Stage.lora: "an adapter for one corpus or domain (--adapter)",
     Stage.words: "glosses of PHOENIX-2014T to German weather forecasts",
-    Stage.confidence: "how likely a caption is right, from `evaluate synthetic --record`",
+    Stage.confidence: "how likely a caption is right, from `evaluate synthetic | answers | silence --record`",
     Stage.int8: "eight-bit copies of the picture networks, for processors",
     Stage.student: "a hand encoder of half the work",
 }

@@ -55,7 +55,8 @@ class WordFeatures:
 class CaptionFeatures:
     """What is known of one caption; units as in `WordFeatures`.
 
-    `unsigned` is 1 where the language model's sentence was given up because it said what nobody signed.
+    `unsigned` is 1 where the language model's sentence was given up because it said what nobody signed, `alone` where a
+    single sign or spelled word was all: such an answer says what it has to, a sentence of which one sign was read does not.
     """
 
     posterior: float
@@ -71,6 +72,7 @@ class CaptionFeatures:
     spelled_least: float
     tokens_log: float
     unsigned: float
+    alone: float
 
 
 def word_features(
@@ -112,6 +114,7 @@ def caption_features(
         spelled_least=min(spelled.values(), default=1.0),
         tokens_log=math.log1p(len(hypothesis.tokens)),
         unsigned=float(unsigned),
+        alone=float(len(hypothesis.tokens) == 1),
     )
 
 

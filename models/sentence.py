@@ -33,13 +33,14 @@ def sentence(pieces: Sequence[Piece], request: Request, lexemes: Lexemes, show: 
     share = agreement([word for word, _ in words], found, len(request.tokens))
     shown = [_shown(word, request, slots, show) for word, _ in words]
     refined = _timed(request.tokens, shown, [log_prob for _, log_prob in words], found, share)
-    return replace(refined, unsigned=_unsigned(refined.words)) if lexemes.words else refined
+    return replace(refined, unsigned=_unsigned(refined.words, len(request.tokens))) if lexemes.words else refined
 
 
-def _unsigned(words: Sequence[RefinedWord]) -> tuple[str, ...]:
-    """What nobody signed and no sentence needs."""
-    plain = (bare(word.text).lower() for word in words if word.token is None)
-    return tuple(word for word in plain if word and not FUNCTION_WORDS & {word, *_CONTRACTED.split(word)})
+def _unsigned(words: Sequence[RefinedWord], tokens: int) -> tuple[str, ...]:
+    """What nobody signed and no sentence needs; a single token asks for no sentence, so nothing but its own words stands."""
+    plain = [bare(word.text).lower() for word in words if word.token is None]
+    needed = FUNCTION_WORDS if tokens > 1 else frozenset[str]()
+    return tuple(word for word in plain if word and not needed & {word, *_CONTRACTED.split(word)})
 
 
 def words_of(pieces: Sequence[Piece]) -> list[Piece]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,7 @@ def evaluate(
             if details:
                 print(f"{list(truth.sentence.tokens)} -> {[t.text for s in reading.segments for t in s.tokens]}")
                 print(f"   {true_text[-1]!r} -> {found_text[-1]!r}")
-            lines.extend(_recorded(captions, true_text[-1]))
+            lines.extend(recorded(captions, true_text[-1]))
     score, signature = bleu(found_text, true_text)
     if record is not None:
         record.parent.mkdir(parents=True, exist_ok=True)
@@ -78,8 +78,8 @@ def found_letters(reading: Reading) -> list[str]:
     return [letter for word in words for letter in word]
 
 
-def _recorded(captions: list[Explained], truth: str) -> list[str]:
-    """What the confidence stage learns from: features of captions and words, and whether they were right."""
+def recorded(captions: Sequence[Explained], truth: str) -> list[str]:
+    """Lines the confidence stage learns from: features of captions and words, and whether they were right."""
     lines = []
     for spoken in captions:
         caption = spoken.caption

@@ -1,6 +1,7 @@
-"""Fits the confidence of a checkpoint on captions that were read with it: runs/confidence.jsonl -> confidence.json.
+"""Fits the confidence of a checkpoint on captions that were read with it: runs/confidence*.jsonl -> confidence.json.
 
-A line a caption, written by `signbind evaluate synthetic --record FILE`:
+A line a caption, written by `signbind evaluate synthetic | answers | silence --record FILE`, sentences, single signs and people
+who do not sign in files of their own:
 {"caption": {feature: value}, "right": 0 or 1, "words": [{"features": {feature: value}, "right": 0 or 1}]}
 """
 
@@ -48,9 +49,10 @@ def read(path: Path) -> list[Labelled]:
 def train(data: Path, out: Path, *, minutes: float = 1.0, seed: int = 0) -> dict[str, float]:
     """Writes `out`/confidence.json; figures are from 5-fold cross-validation by caption, so none judges itself.
 
-    `data` is the jsonl or the folder that holds confidence.jsonl; `minutes` is not used, it takes seconds.
+    `data` is a jsonl or a folder, of which all confidence*.jsonl count; `minutes` is not used, it takes seconds.
     """
-    labelled = read(data / "confidence.jsonl" if data.is_dir() else data)
+    files = sorted(data.glob("confidence*.jsonl")) if data.is_dir() else []
+    labelled = [one for file in files or [data / "confidence.jsonl" if data.is_dir() else data] for one in read(file)]
     random.Random(seed).shuffle(labelled)
     figures = _measure(labelled)
     word, caption = _fitted(labelled)

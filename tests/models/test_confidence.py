@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,8 @@ def test_features_are_finite_and_say_what_the_token_says() -> None:
     assert language.spelled == 1.0
     whole = caption_features(HYPOTHESIS, None, {1: 0.4})
     assert (whole.unsigned, whole.spelled_least, whole.token_least) == (0.0, 0.4, 0.6)
+    assert whole.alone == 0.0
+    assert caption_features(replace(HYPOTHESIS, tokens=TOKENS[:1]), None, {}).alone == 1.0
     assert whole.margin == 0.4
     assert whole.route_entropy == pytest.approx(np.log(2))
 

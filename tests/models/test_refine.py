@@ -227,6 +227,13 @@ def test_a_sentence_that_says_what_nobody_signed_gives_way_to_the_tokens() -> No
     assert Speaker(None, None).explained(hypothesis, signed, ()).caption.text == "My mother Anna isn't late."
 
 
+def test_a_single_sign_is_no_sentence() -> None:
+    pieces = [(piece, -0.1) for piece in ("the", " mother", " is", ".")]
+    assert sentence(pieces, request("MOTHER"), WORDS, as_spelled).unsigned == ("the", "is")
+    assert sentence(pieces, request("MOTHER", "LATE"), WORDS, as_spelled).unsigned == ()
+    assert sentence([("mother.", -0.1)], request("MOTHER"), WORDS, as_spelled).unsigned == ()
+
+
 def test_a_comma_before_a_name_that_is_dropped_goes_with_it() -> None:
     pieces = [(piece, -0.1) for piece in ("help", ",", " Zorro", ".")]
     assert sentence(pieces, request("HELP"), WORDS, as_spelled).text == "Help."

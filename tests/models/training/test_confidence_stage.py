@@ -62,6 +62,13 @@ def test_three_hundred_captions_make_a_calibrator_that_withholds_the_wrong_ones(
     assert right / shown > 0.6
 
 
+def test_all_files_of_a_folder_count(tmp_path: Path) -> None:
+    record(tmp_path / "confidence.jsonl", Speaker(None, None), hypotheses(40, 1))
+    record(tmp_path / "confidence_answers.jsonl", Speaker(None, None), hypotheses(20, 2))
+    assert train(tmp_path, tmp_path)["caption_count"] == 60
+    assert train(tmp_path / "confidence_answers.jsonl", tmp_path)["caption_count"] == 20
+
+
 def test_words_are_right_at_their_place() -> None:
     assert words_right(["My", "mother", "will", "go."], "My father will go.") == [True, False, True, True]
     assert words_right(["go", "will"], "Will go") in ([True, False], [False, True])
