@@ -3,6 +3,8 @@
     P(right) = sigmoid(bias + sum_i weight_i (x_i - mean_i) / scale_i),   |weights| held by an L2 penalty
 
 Probabilities among the features count as their log odds: between 0.9 and 0.99 lies as much as between 0.99 and 0.999.
+A caption's chance is bent once more, by a beta calibration (Kull, Silva Filho and Flach 2017) of the chances of captions
+that were not learned from.
 Features are plain numbers by name (`WordFeatures`, `CaptionFeatures`); the models are fitted on held-out captions by
 Newton's method and kept as JSON. Also the figures that say how good a confidence is: ECE, AUROC, risk against coverage.
 """
@@ -28,6 +30,8 @@ PROBABILITIES = ("posterior", "caption_posterior", "margin", "agreement", "locat
 """The features that are shares or probabilities."""
 LEAST_CHANCE = 0.002
 """Probabilities nearer to 0 or 1 are this far away from it, so that log odds have an end."""
+LEAST_BENT = 1e-4
+"""The same, for the beta calibration."""
 
 
 @dataclass(frozen=True)
@@ -205,12 +209,14 @@ class Calibrator:
     word: Logistic
     caption: Logistic
     measured: Mapping[str, float] = field(default_factory=dict)
+    bend: Logistic | None = None
+    """Takes a caption's chance to the share that held, if the checkpoint has one."""
 
     def word_right(self, features: WordFeatures) -> float:
         return self.word.probability(vars(features))
 
     def caption_right(self, features: CaptionFeatures) -> float:
-        return self.caption.probability(vars(features))
+        return bent(self.bend, self.caption.probability(vars(features)))
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
@@ -220,18 +226,39 @@ class Calibrator:
         """Raises ValueError with one sentence when the file is missing or holds something else."""
         try:
             held = json.loads(path.read_text(encoding="utf-8"))
-            models = [
-                Logistic(**{key: _tupled(value) for key, value in held[name].items()}) for name in ("word", "caption")
-            ]
+            models = [_model(held[name]) for name in ("word", "caption")]
+            bend = _model(held["bend"]) if held.get("bend") else None
         except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(
                 f"expected a calibrator at {path}, got {type(error).__name__}; make it with `signbind train confidence`"
             ) from error
-        return Calibrator(models[0], models[1], held.get("measured", {}))
+        return Calibrator(models[0], models[1], held.get("measured", {}), bend)
 
 
-def _tupled(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _model(held: Mapping[str, Any]) -> Logistic:
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in held.items()}
+    return Logistic(**fields)
+
+
+def fit_bend(chances: Sequence[float], right: Sequence[int]) -> Logistic:
+    """The beta calibration of chances said of captions that were not learned from; it never turns their order around."""
+    rows = [_sides(chance) for chance in chances]
+    model = fit(rows, right)
+    while falling := [name for name, weight in zip(model.names, model.weight, strict=True) if weight < 0]:
+        rows = [{name: value for name, value in row.items() if name not in falling} for row in rows]
+        model = fit(rows, right)
+    return model
+
+
+def bent(bend: Logistic | None, chance: float) -> float:
+    """The chance as `bend` has it."""
+    return chance if bend is None else bend.probability(_sides(chance))
+
+
+def _sides(chance: float) -> dict[str, float]:
+    """How far a chance is from 0 and from 1: -log(1 - p) and log p."""
+    held = min(1 - LEAST_BENT, max(LEAST_BENT, chance))
+    return {"from_nothing": -math.log(1 - held), "from_certainty": math.log(held)}
 
 
 def expected_calibration_error(confidence: Sequence[float], right: Sequence[int], bins: int = 10) -> float:

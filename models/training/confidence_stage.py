@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.confidence import Calibrator, Logistic, auroc, expected_calibration_error, fit
+from models.confidence import Calibrator, Logistic, auroc, bent, expected_calibration_error, fit, fit_bend
 
 FOLDS = 5
 
@@ -55,27 +55,35 @@ def train(data: Path, out: Path, *, minutes: float = 1.0, seed: int = 0) -> dict
     labelled = [one for file in files or [data / "confidence.jsonl" if data.is_dir() else data] for one in read(file)]
     random.Random(seed).shuffle(labelled)
     figures = _measure(labelled)
-    word, caption = _fitted(labelled)
+    word, caption, bend = _fitted(labelled)
     out.mkdir(parents=True, exist_ok=True)
-    Calibrator(word, caption, figures).save(out / "confidence.json")
+    Calibrator(word, caption, figures, bend).save(out / "confidence.json")
     return figures
 
 
-def _fitted(labelled: Sequence[Labelled]) -> tuple[Logistic, Logistic]:
+def _fitted(labelled: Sequence[Labelled]) -> tuple[Logistic, Logistic, Logistic]:
+    """The models of words and captions, and what bends the captions' chances."""
     words = [word for caption in labelled for word in caption.words]
-    return (
-        fit([features for features, _ in words], [right for _, right in words]),
-        fit([caption.caption for caption in labelled], [caption.right for caption in labelled]),
-    )
+    chances = [0.0] * len(labelled)
+    for fold in range(FOLDS):
+        model = _captions([one for index, one in enumerate(labelled) if index % FOLDS != fold])
+        for index in range(fold, len(labelled), FOLDS):
+            chances[index] = model.probability(labelled[index].caption)
+    bend = fit_bend(chances, [one.right for one in labelled])
+    return fit([features for features, _ in words], [right for _, right in words]), _captions(labelled), bend
+
+
+def _captions(labelled: Sequence[Labelled]) -> Logistic:
+    return fit([one.caption for one in labelled], [one.right for one in labelled])
 
 
 def _measure(labelled: Sequence[Labelled]) -> dict[str, float]:
     """ECE and AUROC of words and captions, each judged by a model that did not see its caption."""
     judged: dict[str, tuple[list[float], list[int]]] = {"word": ([], []), "caption": ([], [])}
     for fold in range(FOLDS):
-        word, caption = _fitted([one for index, one in enumerate(labelled) if index % FOLDS != fold])
+        word, caption, bend = _fitted([one for index, one in enumerate(labelled) if index % FOLDS != fold])
         for one in labelled[fold::FOLDS]:
-            judged["caption"][0].append(caption.probability(one.caption))
+            judged["caption"][0].append(bent(bend, caption.probability(one.caption)))
             judged["caption"][1].append(one.right)
             judged["word"][0].extend(word.probability(features) for features, _ in one.words)
             judged["word"][1].extend(right for _, right in one.words)

@@ -71,14 +71,26 @@ def turned(pose: Tensor, view: View) -> Tensor:
 
 def placed(pictures: Tensor, opaque: Tensor | None, behind: Tensor | None, view: View, changes: Changes) -> Tensor:
     """Pictures (N, 3, H, W) uint8 through their views -> (N, 3, 64, 64) in 0..1, some on the background `behind`."""
-    size = [len(pictures), 3, 2 * HAND_SIZE, 2 * HAND_SIZE]  # sampled twice as fine, then averaged: fingers are thin
+    return coarser(placed_finely(pictures, opaque, behind, view, changes))  # sampled twice as fine: fingers are thin
+
+
+def coarser(fine: Tensor) -> Tensor:
+    """Half as many pixels, each the mean of four."""
+    return F.avg_pool2d(fine, 2)
+
+
+def placed_finely(
+    pictures: Tensor, opaque: Tensor | None, behind: Tensor | None, view: View, changes: Changes
+) -> Tensor:
+    """`placed` with twice as many pixels a side: (N, 3, 128, 128)."""
+    size = [len(pictures), 3, 2 * HAND_SIZE, 2 * HAND_SIZE]
     grid = F.affine_grid(view.theta, size, align_corners=False)
     crops = _sampled(pictures, grid)
     if opaque is not None and behind is not None:
         mask = _sampled(opaque, grid)
         mask = torch.where(_some(len(crops), changes.background, crops.device), mask, 1.0)
         crops = crops * mask + F.interpolate(behind.float() / 255, size=crops.shape[-2:], mode="bilinear") * (1 - mask)
-    return F.avg_pool2d(crops, 2)
+    return crops
 
 
 def _sampled(pictures: Tensor, grid: Tensor) -> Tensor:

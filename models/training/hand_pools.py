@@ -23,6 +23,7 @@ SOURCE_SHARES = {"davidlee": 0.36, "massey5": 0.26, "t32rahman": 0.14, "zarakili
 NONE = -1
 SIGNING_CHANGES = Changes(turn_deg=15, smallest=0.66, largest=0.95, shift=0.06, squeeze=0.08, mirror=0.0)
 DRAWN_CHANGES = Changes(turn_deg=6, smallest=0.9, largest=1.12, shift=0.05, squeeze=0.04, mirror=0.0)
+EMPTY_CHANGES = Changes(smallest=0.6, largest=1.0)
 EVERY = 3  # frames of a drawn clip, neighbours are alike
 CLIPS_A_LOOK = 150  # drawn clips read in one go while training waits
 
@@ -113,11 +114,10 @@ class HandPools:
         return seen, self.photographs.symbols[rows], turned(self.photographs.poses[rows], view)
 
     def _empty(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        changes = Changes(smallest=0.6, largest=1.0)
         seen = self.empty[torch.randint(len(self.empty), (count,), device=self.device)]
         nothing = torch.full((count,), NONE, device=self.device)
         unknown = torch.full((count, POSE), torch.nan, device=self.device)
-        return placed(seen, None, None, draw_views(count, changes, self.device), changes), nothing, unknown
+        return placed(seen, None, None, draw_views(count, EMPTY_CHANGES, self.device), EMPTY_CHANGES), nothing, unknown
 
 
 def _taken(pool: Pictures, count: int, changes: Changes) -> tuple[Tensor, Tensor, Tensor]:

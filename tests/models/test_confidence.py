@@ -13,9 +13,11 @@ import pytest
 from models.confidence import (
     Calibrator,
     auroc,
+    bent,
     caption_features,
     expected_calibration_error,
     fit,
+    fit_bend,
     risk_coverage,
     word_features,
 )
@@ -127,3 +129,25 @@ def test_a_probability_counts_as_its_log_odds() -> None:
     for chance in (0.3, 0.9, 0.99):
         assert model.probability({"posterior": chance}) == pytest.approx(chance, abs=0.03)
     assert model.probability({"posterior": 0.0}) < 0.05 < 0.95 < model.probability({"posterior": 1.0})
+
+
+def test_chances_that_are_too_sure_are_bent_to_what_holds() -> None:
+    rng = np.random.default_rng(1)
+    true = rng.beta(1.5, 0.7, 4000)
+    right = (rng.random(4000) < true).astype(int).tolist()
+    said = (true**0.5).tolist()
+    bend = fit_bend(said, right)
+    after = [bent(bend, chance) for chance in said]
+    assert expected_calibration_error(said, right) > 0.05
+    assert expected_calibration_error(after, right) < 0.025
+    assert auroc(after, right) == pytest.approx(auroc(said, right)), "the order stays"
+    assert bent(None, 0.3) == 0.3
+
+
+def test_a_bend_never_turns_the_order_around() -> None:
+    rng = np.random.default_rng(2)
+    said = rng.random(400)
+    right = (rng.random(400) < np.where(said < 0.5, 0.6, 0.2 + 0.7 * said)).astype(int).tolist()
+    bend = fit_bend(said.tolist(), right)
+    after = [bent(bend, chance) for chance in np.linspace(0.01, 0.99, 50)]
+    assert after == sorted(after)
