@@ -21,6 +21,8 @@ from models.synthetic.sentences import Sentence, names_held_out
 FIRST_SEED = 3_000_000
 SPELLED_SHARE = 0.2
 """Of the answers, names; the others are signs of the lexicon."""
+OF_WHAT = 1
+"""A stream of random numbers of its own: with the signer's, all who spell would have one shade of skin."""
 
 
 def evaluate(
@@ -59,8 +61,8 @@ def evaluate(
 
 
 def answer(seed: int) -> Sentence:
-    """One sign of the lexicon or one held-out name; the English is its own word."""
-    rng = np.random.default_rng(seed)
+    """One sign of the lexicon or one held-out name, drawn apart from who answers; the English is its own word."""
+    rng = np.random.default_rng((seed, OF_WHAT))
     if rng.random() < SPELLED_SHARE:
         name = str(rng.choice(sorted(names_held_out())))
         return Sentence(name.capitalize(), ("#" + name,))

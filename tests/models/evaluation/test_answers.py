@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
 from models.evaluation import answers
 from models.prompts import gloss_word
 from models.synthetic import lexicon
 from models.synthetic.sentences import names_held_out
+from models.synthetic.signer import Signer
 
 BUNDLED = Path(__file__).parents[3] / "models" / "checkpoints" / "compact"
 
@@ -17,6 +20,10 @@ def test_an_answer_is_one_sign_or_one_name_that_nobody_trained_on() -> None:
     assert all(len(sentence.tokens) == 1 for sentence in drawn)
     assert 0.1 < len(spelled) / len(drawn) < 0.3
     assert {sentence.tokens[0][1:] for sentence in spelled} <= names_held_out()
+    tones: dict[bool, list[float]] = {True: [], False: []}
+    for number, sentence in enumerate(drawn, answers.FIRST_SEED):
+        tones[sentence in spelled].append(float(Signer.draw(np.random.default_rng(number)).skin.mean()))
+    assert abs(np.mean(tones[True]) - np.mean(tones[False])) < 0.5 * np.std(tones[False]), "names are spelled by all"
     glosses = lexicon.load().glosses
     for sentence in drawn:
         if sentence not in spelled:
