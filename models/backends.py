@@ -150,7 +150,7 @@ def _openvino(model: Any, backend: Backend, kept: Mapping[str, str] | None = Non
     For as many threads as may call there are as many copies: one copy with a stream for each of them would run in threads of
     its own, and every call would be handed over and back.
     """
-    openvino = _package()
+    openvino = quiet_openvino()
     hints: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": "f32" if backend.precision == "f32" else "bf16",
         "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1,
@@ -187,7 +187,7 @@ def _kept(file: Path, cache: Path | None) -> dict[str, str]:
 
 
 def _converted(module: nn.Module, example: Pictures) -> Any:
-    openvino = _package()
+    openvino = quiet_openvino()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # tracing warns of the checks of shapes, which hold for every batch
         model = openvino.convert_model(module, example_input=torch.from_numpy(np.repeat(example, 2, 0)))
@@ -198,7 +198,7 @@ def _converted(module: nn.Module, example: Pictures) -> Any:
 def load_libraries() -> None:
     """Loads what backends and language models may need, and runs nothing of it: no thread is started."""
     if has_openvino():
-        _package()
+        quiet_openvino()
     if has_onnxruntime():
         importlib.import_module("onnxruntime")
     transformers = importlib.import_module("transformers")
@@ -208,6 +208,7 @@ def load_libraries() -> None:
     patterns.get_checkpoint_conversion_mapping("llama")  # builds hundreds of them, once a process, at the first model
 
 
-def _package() -> Any:
+def quiet_openvino() -> Any:
+    """The package; its first import goes by here, so that it reports nothing to anybody."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # else it reports its use to Intel
     return importlib.import_module("openvino")

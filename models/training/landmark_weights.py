@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.backends import has_openvino, quiet_openvino
 from models.landmarks import LandmarkTrunk
 from models.training.hand_poses import TEACHER
 
@@ -29,6 +30,8 @@ def trunk(path: Path = PUBLISHED) -> LandmarkTrunk:
             f"the landmark network is expected at {path}, but there is no such file: copy hand_landmark_full.tflite there, "
             "from mediapipe/modules/hand_landmark of mediapipe 0.10.21"
         )
+    if not has_openvino():
+        raise ValueError(f"{path} is read by OpenVINO, which is not here: install the extra `fast`")
     made, found = LandmarkTrunk(), _convolutions(path)
     wanted = made.convolutions()
     shapes = [tuple(weight.shape) for weight, _ in found]
@@ -45,10 +48,8 @@ def trunk(path: Path = PUBLISHED) -> LandmarkTrunk:
 
 def _convolutions(path: Path) -> list[tuple[Floats, Floats]]:
     """Weights (outputs, inputs a group, k, k) and biases, in the order in which a picture passes them."""
-    import openvino
-
     try:
-        model = openvino.Core().read_model(path)
+        model = quiet_openvino().Core().read_model(path)
     except RuntimeError as error:
         raise ValueError(f"{path} is expected to be a .tflite network and cannot be read: copy it anew") from error
     found = []

@@ -3,25 +3,29 @@
 import warnings
 from pathlib import Path
 
-import openvino
 import pytest
 import torch
 from torch import nn
 
+from models.backends import has_openvino, quiet_openvino
 from models.features import HandEncoder, HandEncoderConfig
 from models.landmarks import SEEN, LandmarkBackbone, LandmarkTrunk
 from models.training import landmark_weights, landmarks_stage
 from models.training.landmark_views import BATCH, Views, batches
 
+needs_openvino = pytest.mark.skipif(not has_openvino(), reason="the extra `fast` is not installed")
+
 
 def exported(network: nn.Module, picture: torch.Tensor, path: Path) -> None:
     """A file that the same reader opens as it opens the published one."""
+    openvino = quiet_openvino()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converter traces, which torch calls old
         converted = openvino.convert_model(network.eval(), example_input=picture)
     openvino.save_model(converted, path, compress_to_fp16=False)
 
 
+@needs_openvino
 def test_weights_are_read_in_the_order_in_which_a_picture_passes_them(tmp_path: Path) -> None:
     torch.manual_seed(0)
     published = LandmarkTrunk().eval()
@@ -38,6 +42,7 @@ def test_weights_are_read_in_the_order_in_which_a_picture_passes_them(tmp_path: 
         torch.testing.assert_close(read(picture), wanted, rtol=1e-3, atol=1e-4)
 
 
+@needs_openvino
 def test_another_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such file"):
         landmark_weights.trunk(tmp_path / "none.tflite")
