@@ -66,7 +66,8 @@ class RefinedWord:
 class Refined:
     """A written sentence; `agreement` in 0..1 is the F1 of tokens that were said and content words that were signed.
 
-    `unsigned` are the content words that no token asked for, where it is known which words say a gloss.
+    `unsigned` are the content words that no token asked for, beside a single token all words, where it is known which words say
+    a gloss.
     """
 
     text: str

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.confidence import auroc, expected_calibration_error
 from models.evaluation.scores import caption_right
-from models.evaluation.synthetic import GROUP, only_frames, recorded
+from models.evaluation.synthetic import GROUP, keep, only_frames, recorded
 from models.pipeline import Translator
 from models.prompts import gloss_word
 from models.reading import read_many
@@ -50,9 +50,7 @@ def evaluate(
             sure += [spoken.caption.confidence for spoken in captions]
             right += [int(caption_right(spoken.caption.text, truth)) for spoken in captions]
             lines += recorded(captions, truth)
-    if record is not None:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text("".join(lines), encoding="utf-8")
+    keep(lines, record)
     return {
         "captioned": captioned / sentences, "right": answered / sentences,
         "confidence_right": _mean(sure, right, 1), "confidence_wrong": _mean(sure, right, 0),

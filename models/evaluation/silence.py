@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from models.clock import FRAME_RATE_HZ
-from models.evaluation.synthetic import recorded
+from models.evaluation.synthetic import keep, recorded
 from models.pipeline import Translator
 from models.reading import read_many
 from models.synthetic.corpus import FIRST_HELD_OUT_SEED
@@ -49,9 +49,7 @@ def evaluate(
         figures[f"{kind}_captions_per_minute"] = len(captions) / minutes
         sure = sum(said.caption.confidence >= SURE for said in captions)
         figures[f"{kind}_of_confidence_{round(100 * SURE)}_per_minute"] = sure / minutes
-    if record is not None:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text("".join(lines), encoding="utf-8")
+    keep(lines, record)
     return figures
 
 

@@ -52,9 +52,7 @@ def evaluate(
                 print(f"   {true_text[-1]!r} -> {found_text[-1]!r}")
             lines.extend(recorded(captions, true_text[-1]))
     score, signature = bleu(found_text, true_text)
-    if record is not None:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text("".join(lines), encoding="utf-8")
+    keep(lines, record)
     return {
         "gloss_wer": glosses.value, "letter_accuracy": letters.accuracy, "bleu4": score,
         "route_accuracy": routes[0] / max(1, routes[1]), "sentences": float(sentences), "signature": signature,
@@ -76,6 +74,13 @@ def found_letters(reading: Reading) -> list[str]:
     """Letters of all spelled words, as the search read them, before names are verified."""
     words = [token.text for segment in reading.segments for token in segment.tokens if token.kind == "fingerspelling"]
     return [letter for word in words for letter in word]
+
+
+def keep(lines: Sequence[str], record: Path | None) -> None:
+    """Writes the lines where a file is named."""
+    if record is not None:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text("".join(lines), encoding="utf-8")
 
 
 def recorded(captions: Sequence[Explained], truth: str) -> list[str]:

@@ -40,24 +40,30 @@ class Views:
 
 @dataclass(frozen=True)
 class Taught:
-    """A batch of all kinds: `pictures` (N, 3, 64, 64) in -1..1, the rest as in `Views`; `signing` (N,): whether it must stay
-    where the experts know it."""
+    """A batch of all kinds: `pictures` (N, 3, 64, 64) in -1..1, the rest as in `Views`; `stays` (N,): whether the experts
+    meet such pictures in signing, so that the embedding must stay where they know it."""
 
     pictures: Tensor
     seen: Tensor
     known: Tensor
     symbols: Tensor
-    signing: Tensor
+    stays: Tensor
+
+
+def stays(kind: str) -> bool:
+    """Photographs alone move: what is better known of letters has to go somewhere."""
+    return kind != "photographs"
 
 
 def kept(
-    data: Path, clips: Path, trunk: LandmarkTrunk, before: HandEncoder, counts: dict[str, int] = COUNTS
+    data: Path, clips: Path, trunk: LandmarkTrunk, before: HandEncoder, *, permissive_only: bool = False
 ) -> dict[str, Views]:
     """All views by kind, from `RUNS`/landmark_views.pt if they lie there."""
-    path = RUNS / "landmark_views.pt"
+    path = RUNS / ("landmark_views_permissive.pt" if permissive_only else "landmark_views.pt")
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        drawn = draw(HandPools(data, clips, torch.device("cpu"), counts["drawn"]), trunk, before, counts)
+        pools = HandPools(data, clips, torch.device("cpu"), COUNTS["drawn"], permissive_only=permissive_only)
+        drawn = draw(pools, trunk, before, COUNTS)
         torch.save({kind: vars(views) for kind, views in drawn.items()}, path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
     held = torch.load(path, weights_only=True)
@@ -66,8 +72,14 @@ def kept(
 
 @torch.inference_mode()
 def draw(pools: HandPools, trunk: LandmarkTrunk, before: HandEncoder, counts: dict[str, int]) -> dict[str, Views]:
+    """At least so many views of each kind; without any of hands of real signing where there are none. ValueError without
+    drawn ones, since then nothing says what hands of signing look like to the experts."""
+    if pools.drawn is None:
+        raise ValueError(f"expected drawn clips in {pools.clips}, but there are none: run `signbind train clips` first")
     drawn: dict[str, Views] = {}
     for kind, count in counts.items():
+        if kind == "signing" and not len(pools.signing.pictures):
+            continue
         parts = [_some(pools, kind, trunk, before) for _ in range(-(-count // AT_ONCE))]
         columns = ("pictures", "seen", "known", "symbols")
         drawn[kind] = Views(*(torch.cat([getattr(part, column) for part in parts]) for column in columns))
@@ -86,9 +98,10 @@ def _some(pools: HandPools, kind: str, trunk: LandmarkTrunk, before: HandEncoder
 
 def _laid(pools: HandPools, kind: str) -> tuple[Tensor, Tensor]:
     """Views with 128 pixels a side, and their symbols."""
-    view = draw_views(AT_ONCE, changes := {
+    changes = {
         "photographs": pools.changes, "signing": SIGNING_CHANGES, "drawn": DRAWN_CHANGES, "empty": EMPTY_CHANGES
-    }[kind], pools.device)  # fmt: skip
+    }[kind]  # fmt: skip
+    view = draw_views(AT_ONCE, changes, pools.device)
     empty = pools.empty[torch.randint(len(pools.empty), (AT_ONCE,), device=pools.device)]
     if kind == "empty":
         return placed_finely(empty, None, None, view, changes), torch.full((AT_ONCE,), -1)
@@ -120,5 +133,5 @@ def batches(views: dict[str, Views]) -> Iterator[Taught]:
         )
         plain = pictures.float() / 255
         relit = torch.rand(len(plain), 1, 1, 1) < RELIT
-        signing = torch.cat([torch.full((len(rows[kind]),), kind != "photographs") for kind in views])
-        yield Taught(torch.where(relit, relight(plain), plain) * 2 - 1, seen.float(), known.float(), symbols, signing)
+        held = torch.cat([torch.full((len(rows[kind]),), stays(kind)) for kind in views])
+        yield Taught(torch.where(relit, relight(plain), plain) * 2 - 1, seen.float(), known.float(), symbols, held)

@@ -18,27 +18,28 @@ from models.checkpoint import load, save
 from models.features import HandEncoder, HandEncoderConfig
 from models.training import landmark_weights
 from models.training.encoder_stage import measured, symbol_loss
-from models.training.landmark_views import Taught, Views, batches, kept
+from models.training.landmark_views import Taught, Views, batches, kept, stays
 from models.training.loop import RUNS, Run, Schedule, best_device, learn, moved
 from models.training.seen_clips import CLIPS
 
 PICTURE_PX = 112
-SEEN, SIGNING, PHOTOGRAPHS = 0.5, 2.0, 0.3
-"""How much it counts that the trunk sees what it saw at its own size, and that embeddings of signing and of photographs stay."""
+TRUNK, STAYS, MOVES = 0.5, 2.0, 0.3
+"""How much it counts that the trunk sees what it saw at its own size, that embeddings stay where they must, and where they may
+move (photographs)."""
 HEAD_STEPS, HEAD_BATCH, HEAD_RATE = 2000, 256, 1e-3
 LEAST_DEVIATION = 0.02
 
 
 def train(
     data: Path, out: Path, *, minutes: float, seed: int = 0, clips: Path = CLIPS, device: str | None = None,
-    published: Path = landmark_weights.PUBLISHED,
+    permissive_only: bool = False, published: Path = landmark_weights.PUBLISHED,
 ) -> dict[str, float]:  # fmt: skip
     """Trains, or goes on, for `minutes` in all, on the hand encoder in `out` into `out`/landmarks; returns the held-out source's
     accuracy. Views are drawn first, some ten minutes of one core, and kept."""
     torch.manual_seed(seed)
     before = load(HandEncoder, out, "hand_encoder").requires_grad_(False)
     trunk = landmark_weights.trunk(published).requires_grad_(False)
-    views = kept(data, clips, trunk, before)
+    views = kept(data, clips, trunk, before, permissive_only=permissive_only)
     encoder = beginning(trunk, before, views)
     settle_head(encoder, views)
     where = best_device(device)
@@ -72,15 +73,15 @@ def settle_head(encoder: HandEncoder, views: dict[str, Views], steps: int = HEAD
     seen, known, symbols = (
         torch.cat([getattr(one, column) for one in views.values()]) for column in ("seen", "known", "symbols")
     )
-    signing = torch.cat([torch.full((len(one.symbols),), kind != "photographs") for kind, one in views.items()])
-    head = [module for name, module in encoder.named_parameters() if ".trunk." not in name]
+    held = torch.cat([torch.full((len(one.symbols),), stays(kind)) for kind, one in views.items()])
+    head = [parameter for name, parameter in encoder.named_parameters() if ".trunk." not in name]
     optimizer = torch.optim.AdamW(head, HEAD_RATE, weight_decay=0.05)
     encoder.train()
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = HEAD_RATE * min(1.0, (step + 1) / 100) * (1 - step / steps)
         rows = torch.randint(len(seen), (HEAD_BATCH,))
         inputs = encoder.backbone.known(seen[rows].float())
-        total, _ = _said(encoder, inputs, known[rows].float(), symbols[rows], signing[rows])
+        total, _ = _said(encoder, inputs, known[rows].float(), symbols[rows], held[rows])
         optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -93,17 +94,17 @@ def loss(module: nn.Module, batch: Taught) -> tuple[Tensor, dict[str, Tensor]]:
     batch = moved(batch, next(module.parameters()).device)
     seen = module.backbone.seen(batch.pictures).float()
     missed = (seen - module.backbone.known(batch.seen)).square().mean()
-    total, figures = _said(module, seen, batch.known, batch.symbols, batch.signing)
-    return total + SEEN * missed, {"missed": missed.detach(), **figures}
+    total, figures = _said(module, seen, batch.known, batch.symbols, batch.stays)
+    return total + TRUNK * missed, {"missed": missed.detach(), **figures}
 
 
 def _said(
-    encoder: HandEncoder, seen: Tensor, known: Tensor, symbols: Tensor, signing: Tensor
+    encoder: HandEncoder, seen: Tensor, known: Tensor, symbols: Tensor, held: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Letters, and how far embeddings are from where the experts know them."""
     embedding = encoder.norm(encoder.project(encoder.dropout(encoder.backbone.spoken(seen)))).float()
     letters = symbol_loss(encoder.symbols(embedding).float(), symbols)
     away = (embedding - known).square().mean(1)
-    stays, shifts = away[signing].mean(), away[~signing].mean()
-    total = letters + SIGNING * stays + PHOTOGRAPHS * shifts
-    return total, {"letters": letters.detach(), "signing": stays.detach(), "photographs": shifts.detach()}
+    left, moved_on = away[held].mean(), away[~held].mean()
+    total = letters + STAYS * left + MOVES * moved_on
+    return total, {"letters": letters.detach(), "signing": left.detach(), "photographs": moved_on.detach()}

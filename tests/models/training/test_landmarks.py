@@ -3,6 +3,8 @@
 import warnings
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -10,8 +12,21 @@ from torch import nn
 from models.backends import has_openvino, quiet_openvino
 from models.features import HandEncoder, HandEncoderConfig
 from models.landmarks import SEEN, LandmarkBackbone, LandmarkTrunk
-from models.training import landmark_weights, landmarks_stage
+from models.training import landmark_views, landmark_weights, landmarks_stage
+from models.training.hand_pools import HandPools, Pictures
 from models.training.landmark_views import BATCH, Views, batches
+from models.training.seen_clips import POSE
+
+
+def lively() -> LandmarkTrunk:
+    """A trunk of which something comes out: random weights as they are let little through so many layers."""
+    torch.manual_seed(0)
+    trunk = LandmarkTrunk().eval().requires_grad_(False)
+    for conv in trunk.convolutions():
+        conv.weight.mul_(2)
+        torch.nn.init.normal_(conv.bias, 0.1, 0.1)  # type: ignore[arg-type]  # each has one
+    return trunk
+
 
 needs_openvino = pytest.mark.skipif(not has_openvino(), reason="the extra `fast` is not installed")
 
@@ -27,12 +42,7 @@ def exported(network: nn.Module, picture: torch.Tensor, path: Path) -> None:
 
 @needs_openvino
 def test_weights_are_read_in_the_order_in_which_a_picture_passes_them(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    published = LandmarkTrunk().eval()
-    with torch.no_grad():
-        for conv in published.convolutions():
-            conv.weight.mul_(2)
-            torch.nn.init.normal_(conv.bias, 0.1, 0.1)  # type: ignore[arg-type]  # each has one
+    published = lively()
     picture = torch.rand(1, 3, 64, 64)
     exported(published, picture, tmp_path / "published.xml")
     read = landmark_weights.trunk(tmp_path / "published.xml")
@@ -73,10 +83,39 @@ def views(before: HandEncoder) -> dict[str, Views]:
     return made
 
 
+def test_views_of_all_kinds_are_drawn_and_said_by_both_networks(
+    before: HandEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("letters/davidlee/A", "letters/t32rahman/B", "digits/3"):
+        (tmp_path / folder).mkdir(parents=True)
+        picture = np.random.default_rng(0).integers(0, 255, (128, 128, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / folder / "1.jpg"), picture)
+    monkeypatch.setattr(landmark_views, "PUBLISHED_PX", 32)
+    monkeypatch.setattr(landmark_views, "AT_ONCE", 4)
+    trunk = lively()
+    pools = HandPools(tmp_path, tmp_path / "clips", torch.device("cpu"), 10, permissive_only=True)
+    counts = {"photographs": 6, "signing": 4, "drawn": 4, "empty": 4}
+    with pytest.raises(ValueError, match="train clips"):
+        landmark_views.draw(pools, trunk, before, counts)
+    hands = (torch.rand(5, 3, 64, 64) * 255).byte()
+    pools.drawn = Pictures(hands, torch.full((5,), 2), torch.zeros(5, POSE), torch.ones(5))
+    views = landmark_views.draw(pools, trunk, before, counts)
+    assert {kind: len(one.symbols) for kind, one in views.items()} == {"photographs": 8, "drawn": 4, "empty": 4}
+    assert set(views["photographs"].symbols.tolist()) <= {0, 1, 29}
+    assert set(views["drawn"].symbols.tolist()) == {2}
+    assert set(views["empty"].symbols.tolist()) == {-1}
+    one = views["drawn"]
+    with torch.inference_mode():
+        known = before.embed(one.pictures.float() / 127.5 - 1)
+    torch.testing.assert_close(known, one.known.float(), rtol=0.05, atol=0.02)  # pictures are kept in eight bits
+    assert one.seen.shape == (4, SEEN)
+    assert float(one.seen.float().std(0).max()) > 0
+
+
 def test_a_batch_says_what_must_stay(views: dict[str, Views]) -> None:
     batch = next(batches(views))
     assert len(batch.pictures) == sum(BATCH.values())
-    assert int((~batch.signing).sum()) == BATCH["photographs"]
+    assert int((~batch.stays).sum()) == BATCH["photographs"]
     assert float(batch.pictures.min()) >= -1
     assert float(batch.pictures.max()) <= 1
 
