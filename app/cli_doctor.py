@@ -162,12 +162,13 @@ def codecs() -> Finding:
 
 def weights(folder: Path) -> Finding:
     from app.settings import RANDOM
+    from models.checkpoint import weights_file
 
     if str(folder).startswith(RANDOM):
         return Finding("weights", "note", f"{folder}: random ones for tests, which understand nothing")
     if not folder.is_dir():
         return Finding("weights", "missing", f"no folder {folder}; reinstall SignBind or name one with --checkpoint")
-    parts = {name: folder / f"{name}.safetensors" for name in NETWORKS}
+    parts = {name: weights_file(folder, name) for name in NETWORKS}
     language = next((folder / "llm").glob("model*"), folder / "llm" / "model")
     parts |= {"glosses.txt": folder / "glosses.txt", "the language model": language}
     lacking = [name for name, file in parts.items() if not file.is_file()]

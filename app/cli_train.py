@@ -37,7 +37,7 @@ class Stage(enum.StrEnum):
     clips = "clips"
     encoder = "encoder"
     backbones = "backbones"
-    landmarks = "landmarks"
+    closer = "closer"
     lips = "lips"
     features = "features"
     spelling = "spelling"
@@ -64,7 +64,7 @@ STAGES: dict[str, str] = {
     Stage.clips: "draws signers, for what follows",
     Stage.encoder: "looks at a hand",
     Stage.backbones: "compares small networks for that; changes no weights",
-    Stage.landmarks: "the same, begun as a published network of hand landmarks",
+    Stage.closer: "looks at a spelling hand once more, with a published network of hand landmarks",
     Stage.lips: "looks at a mouth, and reads phonemes",
     Stage.features: "drawn clips as the networks over time will see them",
     Stage.spelling: "photographs of letters set in a row, likewise",

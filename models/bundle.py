@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from models.backends import Backend
-from models.checkpoint import CheckpointError, load
+from models.checkpoint import CheckpointError, has, load
+from models.closer import CLOSER, Closer
 from models.confidence import Calibrator
 from models.config import BeamConfig, ExpertConfig, FusionConfig, RouterConfig
 from models.experts import Expert
@@ -42,8 +43,9 @@ def translator(
         raise CheckpointError(f"expected a checkpoint folder at {folder}, but there is none: give one, or train one")
     glosses = Vocabulary.read(folder / GLOSSES)
     backend = backend or Backend("auto", device, torch.get_num_threads())
+    closer = load(Closer, folder, CLOSER) if has(folder, CLOSER) else None
     sight = Sight(load(Locator, folder, "locate"), load(HandEncoder, folder, "hand_encoder"),
-                  load(MouthEncoder, folder, "mouth_encoder"), slots, backend, folder)  # fmt: skip
+                  load(MouthEncoder, folder, "mouth_encoder"), slots, backend, folder, closer)  # fmt: skip
     experts, fusion = Experts.load(folder, device), fusion_of(folder, glosses).to(device)
     temporal = Temporal(*experts, fusion, slots, backend, folder)
     refiner = language(folder, device, precision) if precision is not None else None

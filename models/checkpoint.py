@@ -1,8 +1,9 @@
-"""Weights on disk: NAME.safetensors (parameters in half precision) beside NAME.json (the config); loading is strict."""
+"""Weights on disk: NAME.safetensors (parameters in half precision), or NAME.npz.xz (packed in eight bits), beside NAME.json (the
+config); loading is strict."""
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -12,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from models import packed
 from models.config import from_dict
 
 M = TypeVar("M", bound=nn.Module)
@@ -21,6 +23,8 @@ class CheckpointError(ValueError):
     """A checkpoint that is absent, broken, or belongs to another network."""
 
 
+FORMS = (".safetensors", packed.ENDING)
+"""What the name of a file of weights ends in."""
 EIGHT_BITS = ".int8.onnx"
 """What the name of a network's file in eight bits ends in (`eight_bits.py`)."""
 
@@ -28,20 +32,36 @@ EIGHT_BITS = ".int8.onnx"
 def save(module: nn.Module, config: Any, folder: Path, name: str) -> None:
     """Write weights and config; parameters as fp16, buffers (measured figures) as they are. Replaces what was there, and
     removes copies of it in eight bits, which would be of other weights."""
-    assert is_dataclass(config), config
-    assert not isinstance(config, type), config
-    folder.mkdir(parents=True, exist_ok=True)
     half = {key: value.detach().to("cpu", torch.float16) for key, value in module.named_parameters()}
     tensors = {key: half.get(key, value.detach().cpu()).contiguous() for key, value in module.state_dict().items()}
+    _replace(folder, name, ".safetensors", lambda path: save_file(tensors, path))
+    _describe(module, config, folder, name)
+
+
+def save_small(module: nn.Module, config: Any, folder: Path, name: str) -> None:
+    """`save`, packed: matrices and kernels in eight bits with a scale a row, a third of the size (`models/packed.py`)."""
+    arrays = packed.rounded(module.state_dict(), kernels=True)
+    _replace(folder, name, packed.ENDING, lambda path: packed.write(path, arrays))
+    _describe(module, config, folder, name)
+
+
+def _replace(folder: Path, name: str, ending: str, write: Callable[[Path], None]) -> None:
+    """Writes NAME`ending` in one move, and removes the same weights in other forms, which would be others now."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh = folder / f"{name}{ending}.new"
+    write(fresh)
+    os.replace(fresh, folder / f"{name}{ending}")
+    for other in {*FORMS, EIGHT_BITS} - {ending}:
+        (folder / f"{name}{other}").unlink(missing_ok=True)
+
+
+def _describe(module: nn.Module, config: Any, folder: Path, name: str) -> None:
+    assert is_dataclass(config), config
+    assert not isinstance(config, type), config
     described = {"module": type(module).__name__, "config": asdict(config)}
-    weights, beside = _paths(folder, name)
-    fresh = weights.with_suffix(".safetensors.new")
-    save_file(tensors, fresh)
-    os.replace(fresh, weights)
-    fresh = beside.with_suffix(".json.new")
+    fresh = folder / f"{name}.json.new"
     fresh.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-    os.replace(fresh, beside)
-    (folder / f"{name}{EIGHT_BITS}").unlink(missing_ok=True)
+    os.replace(fresh, folder / f"{name}.json")
 
 
 def load(cls: type[M], folder: Path, name: str) -> M:
@@ -57,8 +77,20 @@ def load(cls: type[M], folder: Path, name: str) -> M:
     return module.eval()
 
 
+def has(folder: Path, name: str) -> bool:
+    """Whether there is such a part at all, whole or not."""
+    return any(path.exists() for path in _paths(folder, name))
+
+
+def weights_file(folder: Path, name: str) -> Path:
+    """Where a part's weights lie, in the form that is there; where they would lie, if there are none."""
+    plain, small = (folder / f"{name}{ending}" for ending in FORMS)
+    return small if small.is_file() and not plain.exists() else plain
+
+
 def _paths(folder: Path, name: str) -> tuple[Path, Path]:
-    return folder / f"{name}.safetensors", folder / f"{name}.json"
+    """Weights and config."""
+    return weights_file(folder, name), folder / f"{name}.json"
 
 
 def _read_config(cls: type[nn.Module], path: Path) -> Any:
@@ -76,10 +108,19 @@ def _read_config(cls: type[nn.Module], path: Path) -> Any:
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
+    if path.name.endswith(packed.ENDING):
+        return _read_packed(path)
     try:
         return load_file(path)
     except SafetensorError as error:
         raise CheckpointError(f"expected safetensors in {path}, but it is broken ({error}): copy it anew") from error
+
+
+def _read_packed(path: Path) -> dict[str, Tensor]:
+    try:
+        return packed.restored(packed.read(path))
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def _check(name: str, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:

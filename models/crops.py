@@ -33,6 +33,10 @@ class Found(NamedTuple):
     boxes: NDArray[np.float64]
     left: NDArray[np.bool_]
 
+    def some(self, rows: NDArray[np.intp]) -> Found:
+        """Those of these rows."""
+        return Found(self.canvas[rows], self.boxes[rows], self.left[rows])
+
 
 def crop(pixels: Pixels, box: Box, size: int, enlarge: float) -> Pixels:
     """The square of `box` enlarged, of an RGB or grey picture, resampled to (size, size[, 3]); outside of the picture its
@@ -70,10 +74,10 @@ def hand(canvas: Pixels, box: Box, *, left: bool) -> Pixels:
 
 
 def hands(canvas: Pixels, found: Sequence[tuple[Box, bool]], into: Pixels) -> None:
-    """`hand` of each box and whether it is a left one, `into` (N, 64, 64, 3)."""
+    """`hand` of each box and whether it is a left one, `into` (N, S, S, 3), S pixels a side."""
     if canvas.ndim == 3:
         for place, (box, left) in zip(into, found, strict=True):
-            cut = crop(canvas, box, HAND_SIDE, HAND_ENLARGE)
+            cut = crop(canvas, box, into.shape[1], HAND_ENLARGE)
             place[:] = cut[:, ::-1] if left else cut
     else:
         squares = np.array([_square(box, WIDTH, HEIGHT, HAND_ENLARGE) for box, _ in found], np.int64)
@@ -98,6 +102,17 @@ def cut(canvases: Sequence[Pixels], hands_found: Found, mouths_found: Found) -> 
         (TO_RGB, float(BLACK[0]), 1 / RANGE_Y),
     )  # fmt: skip
     return hands_cut, mouths_cut
+
+
+def cut_finer(canvases: Sequence[Pixels], found: Found, side: int) -> Pixels:
+    """What `hand` cuts, with `side` pixels a side: (N, side, side, 3)."""
+    pieces = np.empty((len(found.canvas), side, side, 3), np.uint8)
+    for number in np.unique(found.canvas):
+        own = np.flatnonzero(found.canvas == number)
+        into = np.empty((len(own), side, side, 3), np.uint8)
+        hands(canvases[number], [(tuple(found.boxes[at]), bool(found.left[at])) for at in own], into)
+        pieces[own] = into
+    return pieces
 
 
 def warm_up(canvas: Pixels) -> None:

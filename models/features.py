@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.landmarks import LandmarkBackbone
 from models.layout import HAND
 
 HAND_SIZE = 64  # pixels, both sides of a hand crop
@@ -17,7 +16,7 @@ LETTERS = 26
 
 @dataclass(frozen=True)
 class HandEncoderConfig:
-    """`backbone` is "compact", "landmarks", one of SMALL, or the name or folder of a DINOv2 model for transformers."""
+    """`backbone` is "compact", one of SMALL, or the name or folder of a DINOv2 model for transformers."""
 
     backbone: str = "compact"
     width: int = HAND
@@ -25,7 +24,7 @@ class HandEncoderConfig:
     channels: tuple[int, ...] = (64, 128, 192)
     blocks: tuple[int, ...] = (2, 2, 1)
     dropout: float = 0.2
-    picture_px: int = 224  # side to which the input of a landmark or DINOv2 backbone is enlarged
+    picture_px: int = 224  # side to which a DINOv2 backbone's input is enlarged
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
@@ -145,8 +144,6 @@ SMALL = {"dinov2-tiny": _tiny_dinov2, "convnextv2-atto": _atto_convnext, "mobile
 def _backbone(config: HandEncoderConfig, model: nn.Module | None) -> nn.Module:
     if config.backbone == "compact":
         return CompactBackbone(config)
-    if config.backbone == "landmarks":
-        return LandmarkBackbone(config.picture_px)
     return SMALL[config.backbone](config) if config.backbone in SMALL else DinoBackbone(config, model)
 
 
@@ -157,8 +154,8 @@ def _pretrained(name: str) -> nn.Module:
         return Dinov2Model.from_pretrained(name)  # type: ignore[no-any-return]
     except OSError as error:
         raise ValueError(
-            f'backbone must be "compact", "landmarks" or a DINOv2 model\'s name or folder, got {name!r} that transformers cannot '
-            "load: give a downloaded folder, or allow the download"
+            f'backbone must be "compact" or a DINOv2 model\'s name or folder, got {name!r} that transformers cannot load: '
+            "give a downloaded folder, or allow the download"
         ) from error
 
 

@@ -1,7 +1,7 @@
 """A backbone that has seen more hands than we have: the trunk of MediaPipe's hand landmark network (Zhang et al. 2020, "full").
 
 An EfficientNet-B0 (Tan and Le 2019) without squeeze-and-excitation, its norms folded into its convolutions, up to the mean over
-all places. It was made for crops of 224 px; `training/landmarks_stage.py` teaches it to see as much in fewer.
+all places. It was made for crops of 224 px.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 STAGES = ((3, 2, 4, 24, 1), (3, 1, 6, 24, 1), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3), (5, 1, 6, 112, 3), (5, 2, 6, 192, 4))
 """Kernel, stride, expansion, channels, blocks of each stage."""
 STEM, FIRST, SEEN = 24, 16, 1152
-HIDDEN = 512
 
 
 class Convolution(nn.Module):
@@ -76,36 +75,3 @@ class LandmarkTrunk(nn.Module):
     def convolutions(self) -> list[nn.Conv2d]:
         """All of them in the order in which a picture passes them."""
         return [module for module in self.modules() if isinstance(module, nn.Conv2d)]
-
-
-class LandmarkBackbone(nn.Module):
-    """Pictures (N, 3, H, W) in -1..1, enlarged to `picture_px` -> (N, 512)."""
-
-    outputs = HIDDEN
-
-    def __init__(self, picture_px: int) -> None:
-        super().__init__()
-        self.picture_px = picture_px
-        self.trunk = LandmarkTrunk()
-        self.hidden = nn.Linear(SEEN, HIDDEN)
-        self.register_buffer("mean", torch.zeros(SEEN))
-        self.register_buffer("deviation", torch.ones(SEEN))
-
-    mean: Tensor
-    deviation: Tensor
-
-    def seen(self, pictures: Tensor) -> Tensor:
-        """What the trunk sees, (N, 1152), of mean 0 and deviation 1."""
-        size = (self.picture_px, self.picture_px)
-        enlarged = F.interpolate((pictures + 1) / 2, size=size, mode="bilinear", align_corners=False)
-        return self.known(self.trunk(enlarged))
-
-    def known(self, raw: Tensor) -> Tensor:
-        """Raw features of the trunk as `seen` gives them."""
-        return (raw - self.mean) / self.deviation
-
-    def spoken(self, seen: Tensor) -> Tensor:
-        return F.relu(self.hidden(seen))
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.spoken(self.seen(pictures))

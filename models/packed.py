@@ -33,13 +33,17 @@ def read(path: Path) -> Arrays:
         raise ValueError(f"expected packed weights in {path}, but it is broken ({error}): copy it anew") from error
 
 
-def rounded(state: Mapping[str, Tensor], levels: Callable[[str], int] = lambda name: EIGHT_BITS) -> Arrays:
-    """Tensors as arrays; matrices of more than one row as int8 of at most `levels(name)`, beside NAME.scale (rows, 1)."""
+def rounded(
+    state: Mapping[str, Tensor], levels: Callable[[str], int] = lambda name: EIGHT_BITS, *, kernels: bool = False
+) -> Arrays:
+    """Tensors as arrays; matrices of more than one row, and with `kernels` those of convolutions, as int8 of at most
+    `levels(name)`, beside NAME.scale (rows, 1, ...)."""
     held: Arrays = {}
     for name, tensor in state.items():
         value = tensor.detach().cpu()
-        if value.is_floating_point() and value.ndim == 2 and len(value) > 1:
-            scale = (value.float().abs().amax(1, keepdim=True) / levels(name)).clamp(min=1e-8)
+        if value.is_floating_point() and (value.ndim == 2 or (kernels and value.ndim > 2)) and len(value) > 1:
+            inner = tuple(range(1, value.ndim))
+            scale = (value.float().abs().amax(inner, keepdim=True) / levels(name)).clamp(min=1e-8)
             held[name], held[f"{name}.scale"] = (value.float() / scale).round().to(torch.int8).numpy(), scale.numpy()
         else:
             held[name] = (value.float() if value.is_floating_point() else value).numpy()

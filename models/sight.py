@@ -1,8 +1,8 @@
 """Frames to features: finds the signer, cuts hands and mouth out, encodes each crop once.
 
-The only place where pixels are seen. Boxes are found on every frame, smoothed, cut and encoded; what comes out is one
-row of features a step (see models/layout.py). `frames_encoded` counts, in one thread, and a test proves that no
-frame is seen twice.
+The only place where pixels are seen. Boxes are found on every frame, smoothed, cut and encoded; hands that may be spelling are
+looked at once more, in finer crops (models/closer.py). What comes out is one row of features a step (see models/layout.py).
+`frames_encoded` counts, in one thread, and a test proves that no frame is seen twice.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from models.backends import Backend, Network
 from models.canvas import SMALL_HEIGHT, SMALL_WIDTH, shrink
 from models.checkpoint import EIGHT_BITS
 from models.clock import CHUNK_FRAMES
+from models.closer import Closer
 from models.crops import Found
 from models.features import HandEncoder
 from models.following import PARTS, Boxes
@@ -83,11 +84,13 @@ class Arrays(NamedTuple):
 
 
 class PictureNetworks(NamedTuple):
-    """What the backend made of the locator (its peaks), the hand and the mouth encoder."""
+    """What the backend made of the locator (its peaks), the hand and the mouth encoder, and of the trunk of the closer look,
+    if there is one."""
 
     find: Network
     hand: Network
     mouth: Network
+    closer: Network | None
 
 
 class Sight:
@@ -95,9 +98,10 @@ class Sight:
 
     def __init__(
         self, locator: Locator, hand: HandEncoder, mouth: MouthEncoder, slots: int, backend: Backend | None = None,
-        folder: Path | None = None,
+        folder: Path | None = None, closer: Closer | None = None,
     ) -> None:  # fmt: skip
-        """`folder` is the checkpoint's, where the networks may lie in eight bits too."""
+        """`folder` is the checkpoint's, where the networks may lie in eight bits too; without `closer` all hands are looked at
+        once."""
         backend = backend or Backend("torch")
         self.backend, self.slots = backend, slots
         self.lanes = backend.threads if backend.chosen == "openvino" else 1
@@ -113,7 +117,9 @@ class Sight:
             ),
             backend.network(hand, np.zeros((1, crops.HAND_SIDE, crops.HAND_SIDE, 3), np.uint8), small("hand_encoder")),
             backend.network(mouth, np.zeros((1, crops.MOUTH_SIDE, crops.MOUTH_SIDE), np.uint8), small("mouth_encoder")),
+            closer and closer.looking(backend),
         )
+        self._closer, self.finer_px = closer, closer.config.side_px if closer else 0
         self.places = following.nowhere(slots)
         self.frames_encoded = 0
 
@@ -171,9 +177,26 @@ class Sight:
         )
         cut_hands, cut_mouths = crops.cut(frames, hands, mouths)
         embedded, (slots, steps) = self.networks.hand(cut_hands), _places(hands, rows)
+        if self._closer is not None:
+            self._look_closer(self._closer, frames, hands, seen.manual[slots, steps, 2 * HAND :], embedded)
         for start, own in ((0, ~hands.left), (HAND, hands.left)):
             seen.manual[slots[own], steps[own], start : start + HAND] = embedded[own]
         seen.mouth[_places(mouths, rows)] = self.networks.mouth(cut_mouths)
+
+
+    @torch.inference_mode()
+    def _look_closer(
+        self, closer: Closer, frames: list[Frames], hands: Found, geometry: NDArray[np.float32], embedded: NDArray[np.float32]
+    ) -> None:
+        """Hands that may be spelling get another embedding, in place."""
+        told = (torch.from_numpy(part) for part in (embedded, geometry, hands.left))
+        rows = np.flatnonzero(closer.wanted(*told).numpy())
+        if not len(rows):
+            return
+        assert self.networks.closer is not None, "a closer look needs its trunk"
+        pieces = crops.cut_finer(frames, hands.some(rows), closer.config.side_px)
+        seen = torch.from_numpy(self.networks.closer(pieces))
+        embedded[rows] = closer(seen).numpy()
 
 
 def _found(boxes: NDArray[np.float64], there: NDArray[np.bool_], parts: slice) -> Found:

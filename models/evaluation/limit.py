@@ -22,6 +22,7 @@ from models.clock import CHUNK_FRAMES
 from models.layout import MANUAL, MOUTH
 from models.locate import BoxSmoother
 from models.pipeline import Translator
+from models.sight import Sight
 
 CHUNKS = (2, 4, 8)
 """Chunks in a batch that are tried."""
@@ -69,6 +70,7 @@ class Lane:
         smoother = BoxSmoother()
         boxes = [smoother(found) for found in self._sight.find(self._small)]
         pairs = list(zip(frames, boxes, strict=True))
+        self._closer = looked_at(self._sight, frames) if self._sight.networks.closer is not None else []
         self._hands = [
             [crops.hand(frame, box, left=side == "left_hand") for side in crops.HANDS if (box := found[side])]
             for frame, found in pairs
@@ -85,6 +87,26 @@ class Lane:
         mouths = [mouth for found in self._mouths[:count] for mouth in found]
         self._sight.networks.find(self._small[:count])
         self._sight.networks.hand(np.array(hands, np.uint8).reshape(-1, crops.HAND_SIDE, crops.HAND_SIDE, 3))
+        if (look := self._sight.networks.closer) is not None:
+            look(np.concatenate(self._closer[:chunks]))
         self._sight.networks.mouth(np.array(mouths, np.uint8).reshape(-1, crops.MOUTH_SIDE, crops.MOUTH_SIDE))
         self._temporal.step(self._manual, self._mouth, np.arange(max(CHUNKS)) < chunks)
         return count
+
+
+def looked_at(sight: Sight, frames: Frames) -> list[NDArray[np.uint8]]:
+    """The fine crops that the closer look takes of each chunk of one stream's frames, in order."""
+    look, taken = sight.networks.closer, list[NDArray[np.uint8]]()
+    assert look is not None, "there is no closer look"
+
+    def note(pieces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        taken[-1] = pieces
+        return look(pieces)
+
+    plain, sight.networks = sight.networks, sight.networks._replace(closer=note)
+    sight.reset(0)
+    for start in range(0, len(frames), CHUNK_FRAMES):
+        taken.append(np.zeros((0, sight.finer_px, sight.finer_px, 3), np.uint8))
+        sight.encode({0: frames[start : start + CHUNK_FRAMES]}, np.arange(sight.slots) == 0)
+    sight.networks = plain
+    return taken

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from models.backends import Backend
-from models.checkpoint import load
+from models.checkpoint import has, load
+from models.closer import CLOSER, Closer
 from models.config import ExpertConfig, FusionConfig, RouterConfig
 from models.experts import Expert
 from models.features import HandEncoder, HandEncoderConfig
@@ -39,6 +40,7 @@ class Networks:
     fusion: Fusion
     folder: Path | None = None
     """Where they come from."""
+    closer: Closer | None = None
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Networks:
@@ -50,6 +52,7 @@ class Networks:
             *Experts.load(folder, device),
             load(Fusion, folder, "fusion").to(device).eval(),
             folder,
+            load(Closer, folder, CLOSER) if has(folder, CLOSER) else None,
         )
 
     @classmethod
@@ -73,7 +76,7 @@ class Networks:
         )
 
     def sight(self, slots: int, backend: Backend) -> Sight:
-        return Sight(self.locator, self.hand, self.mouth, slots, backend)
+        return Sight(self.locator, self.hand, self.mouth, slots, backend, closer=self.closer)
 
     def temporal(self, slots: int, backend: Backend | None = None) -> Temporal:
         experts = (self.sign, self.fingerspelling, self.lips)

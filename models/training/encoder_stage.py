@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.checkpoint import save
+from models.closer import Closer
 from models.features import LETTERS, SYMBOLS, HandEncoder, HandEncoderConfig
 from models.training.hand_pools import HandBatch, HandPools
 from models.training.loop import RUNS, Run, Schedule, best_device, learn
@@ -114,10 +115,10 @@ def train(
     return measured(best.encoder, data)
 
 
-def measured(encoder: HandEncoder, data: Path) -> dict[str, float]:
+def measured(encoder: HandEncoder, data: Path, closer: Closer | None = None) -> dict[str, float]:
     """Accuracy on the letters of the source that is never trained on; nothing where it is not in the data folder."""
     from models.evaluation.letters import evaluate_encoder
     from models.training.splits import HELD_OUT_SOURCES
 
     sources = sorted(name for name in HELD_OUT_SOURCES if (data / "letters" / name).is_dir())
-    return evaluate_encoder(encoder, data / "letters", sources) if sources else {}
+    return evaluate_encoder(encoder, data / "letters", sources, closer) if sources else {}

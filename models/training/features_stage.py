@@ -13,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.checkpoint import load
+from models.backends import Backend
+from models.checkpoint import has, load
 from models.clock import FRAME_RATE_HZ
+from models.closer import CLOSER, Closer
 from models.features import HandEncoder
 from models.layout import HAND, MANUAL, MOUTH
 from models.lips import MouthEncoder
@@ -36,6 +38,8 @@ class Encoders:
     def __init__(self, folder: Path, device: torch.device) -> None:
         self.hand = load(HandEncoder, folder, "hand_encoder").to(device)
         self.mouth = load(MouthEncoder, folder, "mouth_encoder").to(device)
+        self.closer = load(Closer, folder, CLOSER) if has(folder, CLOSER) else None
+        self._look = self.closer and self.closer.looking(Backend("auto", device.type))
 
     def features(self, clip: SeenClip) -> tuple[Floats, Floats]:
         """Manual (T, 216) and mouth (T, 96) of one clip."""
@@ -44,8 +48,22 @@ class Encoders:
         for side in range(2):
             own = clip.seen[:, side]
             manual[own, side * HAND : (side + 1) * HAND] = embedded(self.hand, clip.hands[own, side])
+        if self.closer is not None:
+            self._look_closer(self.closer, clip, manual)
         mouth[clip.seen[:, 2]] = embedded(self.mouth, clip.lips[clip.seen[:, 2]])
         return manual, mouth
+
+    @torch.inference_mode()
+    def _look_closer(self, closer: Closer, clip: SeenClip, manual: Floats) -> None:
+        """What the closer look says of hands that may be spelling, in place."""
+        steps, sides = np.nonzero(clip.seen[:, :2])
+        hands = manual[:, : 2 * HAND].reshape(-1, 2, HAND)
+        told = (hands[steps, sides], clip.geometry[steps].astype(np.float32), sides == 1)
+        wanted = closer.wanted(*(torch.from_numpy(part) for part in told)).numpy()
+        if wanted.any():
+            assert self._look is not None
+            steps, sides = steps[wanted], sides[wanted]
+            hands[steps, sides] = closer(torch.from_numpy(self._look(clip.closely(steps, sides)))).numpy()
 
 
 @torch.inference_mode()

@@ -103,7 +103,7 @@ def _some(count: int, share: float, device: torch.device) -> Tensor:
 
 
 def relight(x: Tensor) -> Tensor:
-    """Another camera and light for pictures (N, 3, 64, 64) in 0..1: gamma, contrast, colour cast, fog, grey, blur, coarse
+    """Another camera and light for pictures (N, 3, S, S) in 0..1: gamma, contrast, colour cast, fog, grey, blur, coarse
     pixels, noise, a piece hidden."""
     count, device = len(x), x.device
 
@@ -127,7 +127,7 @@ def relight(x: Tensor) -> Tensor:
     x = x + torch.randn_like(x) * torch.where(
         _some(count, 0.25, device), even(0.01, 0.045), torch.zeros_like(even(0, 1))
     )
-    x = torch.where(_some(count, 0.25, device) & _pieces(count, device), even(0, 1, 3), x)
+    x = torch.where(_some(count, 0.25, device) & _pieces(count, x.shape[-1], device), even(0, 1, 3), x)
     return x.clamp(0, 1)
 
 
@@ -157,10 +157,10 @@ def _coarse(x: Tensor) -> Tensor:
     return F.interpolate(small, size=x.shape[-2:], mode="bilinear")
 
 
-def _pieces(count: int, device: torch.device) -> Tensor:
-    """A random rectangle of each picture, bool (count, 1, 64, 64)."""
-    at = torch.arange(HAND_SIZE, device=device).float()
-    low = torch.rand(2, count, 1, device=device) * 0.8 * HAND_SIZE
-    size = torch.empty(2, count, 1, device=device).uniform_(6, 24)
+def _pieces(count: int, side: int, device: torch.device) -> Tensor:
+    """A random rectangle of each picture, bool (count, 1, side, side)."""
+    at = torch.arange(side, device=device).float()
+    low = torch.rand(2, count, 1, device=device) * 0.8 * side
+    size = torch.empty(2, count, 1, device=device).uniform_(0.09, 0.38) * side
     inside = (at >= low) & (at < low + size)
     return (inside[0][:, :, None] & inside[1][:, None, :])[:, None]

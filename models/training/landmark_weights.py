@@ -18,7 +18,6 @@ from models.landmarks import LandmarkTrunk
 from models.training.hand_poses import TEACHER
 
 PUBLISHED = TEACHER / "hand_landmark_full.tflite"
-PUBLISHED_PX = 224
 CONVOLUTIONS = ("Convolution", "GroupConvolution")
 Floats = NDArray[np.float32]
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -19,15 +20,17 @@ import torch
 from numpy.typing import NDArray
 
 from models import crops
-from models.checkpoint import load
+from models.backends import Backend
+from models.canvas import SMALL_HEIGHT, SMALL_WIDTH, shrink
+from models.checkpoint import EIGHT_BITS, load
 from models.clock import FRAME_RATE_HZ, HEIGHT, WIDTH
 from models.layout import GEOMETRY
-from models.locate import PARTS, Boxes, BoxSmoother, Locator
+from models.locate import PARTS, Boxes, BoxSmoother, Locator, PeakLocator
 from models.synthetic import corpus, lexicon
 from models.synthetic.renderer import Renderer
 from models.synthetic.sentences import Sentence, real_sentences
 from models.training.loop import RUNS
-from models.vocabulary import Vocabulary
+from models.vocabulary import ROUTES, Vocabulary
 
 CLIPS, HELD_OUT_CLIPS = RUNS / "clips", RUNS / "clips_held_out"
 FIRST_HELD_OUT_SEED = 1_500_000
@@ -38,6 +41,8 @@ SPELLING_SHARE = 0.15  # of the clips to learn from: spelled words between signs
 MOUTH_MARGIN, MOUTH_SIDE = 1.8, 60  # the generous mouth pictures that the lips recipe cuts its own crops from
 NEAR = 0.5  # a box shows the hand whose true centre is within this many of its sides
 POSE = 26  # palm (3), pointing (3), joint angles (5 fingers x 4)
+FINER_SIDE = 128  # of crops of spelling hands, for the closer look
+SPELLING, AROUND = ROUTES.index("fingerspelling"), 3  # such crops are kept of so many steps around spelling, too
 GUARD = 0.15  # of a sign at either edge, which moves into its neighbours
 
 Picture = NDArray[np.uint8]
@@ -51,7 +56,8 @@ class SeenClip:
 
     hands (T, 2, 64, 64, 3) RGB, left ones mirrored; lips (T, 40, 40) grey; seen (T, 3) bool of right hand, left hand, mouth;
     geometry (T, 24); pose (T, 2, 26) of the hands as their crops show them; mouths (T, 60, 60) grey around the true mouth;
-    boxes (T, 4, 3) true boxes in the order of `PARTS`, NaN where absent; routes (T,); spans (text, start_ms, end_ms).
+    boxes (T, 4, 3) true boxes in the order of `PARTS`, NaN where absent; routes (T,); spans (text, start_ms, end_ms);
+    finer (K, 128, 128, 3) the same crops in more pixels, of hands that spell, and finer_at (K, 2) their steps and sides.
     """
 
     hands: Picture
@@ -66,12 +72,45 @@ class SeenClip:
     letters: list[Span]
     phonemes: list[Span]
     english: str
+    finer: Picture
+    finer_at: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.routes)
 
+    def closely(self, steps: NDArray[np.intp], sides: NDArray[np.intp]) -> Picture:
+        """Fine crops (N, 128, 128, 3) of hands: those that were kept, of others the small crops enlarged."""
+        kept = {(step, side): piece for (step, side), piece in zip(self.finer_at.tolist(), self.finer, strict=True)}
+        size = (FINER_SIDE, FINER_SIDE)
+        found = [
+            kept[at] if (at := (int(step), int(side))) in kept else cv2.resize(self.hands[at], size)
+            for step, side in zip(steps, sides, strict=True)
+        ]
+        return np.asarray(found, np.uint8).reshape(-1, *size, 3)
 
-def see(clip: corpus.Clip, locator: Locator) -> SeenClip:
+
+class Finder(Protocol):
+    """What finds boxes: a `Locator`, or the same as it is served."""
+
+    def find(self, frames: Sequence[Picture]) -> list[Boxes]: ...
+
+
+class ServedLocator:
+    """A checkpoint's locator as the live path runs it on a processor, which also takes a sixth of the time."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        locator = load(Locator, checkpoint, "locate")
+        picture = np.zeros((1, SMALL_HEIGHT, SMALL_WIDTH, 3), np.uint8)
+        self._boxes = locator.boxes
+        self._peaks = Backend().network(PeakLocator(locator), picture, checkpoint / f"locate{EIGHT_BITS}")
+
+    def find(self, frames: Sequence[Picture]) -> list[Boxes]:
+        """Boxes of every frame, not smoothed."""
+        peaks = self._peaks(np.stack([shrink(frame) for frame in frames]))
+        return [self._boxes(parts) for parts in peaks.tolist()]
+
+
+def see(clip: corpus.Clip, locator: Finder) -> SeenClip:
     """Draws a clip and looks at it as the live path does."""
     renderer, script = Renderer(clip.signer), clip.script
     frames = [renderer.render(script.motion, t) for t in range(len(script.routes))]
@@ -82,13 +121,32 @@ def see(clip: corpus.Clip, locator: Locator) -> SeenClip:
     truth = np.concatenate([facing, script.motion.joints.reshape(len(frames), 2, 20)], -1)
     hands, lips, seen = _crops(frames, found)
     absent = (float("nan"),) * 3
+    routes = np.asarray(script.routes, np.int8)
     return SeenClip(
         hands, lips, seen, _geometry(found), _poses(found, true, truth),
         np.stack([_generous_mouth(frame, boxes) for frame, boxes in zip(frames, true, strict=True)]),
         np.asarray([[boxes.get(part) or absent for part in PARTS] for boxes in true], np.float32),
-        np.asarray(script.routes, np.int8), _spans(script.glosses), _spans(script.letters), _spans(script.phonemes),
-        script.sentence.english,
+        routes, _spans(script.glosses), _spans(script.letters), _spans(script.phonemes), script.sentence.english,
+        *_finer(frames, found, routes),
     )  # fmt: skip
+
+
+def _finer(
+    frames: Sequence[Picture], found: Sequence[Boxes], routes: NDArray[np.int8]
+) -> tuple[Picture, NDArray[np.int64]]:
+    """Crops of the raised hand around steps that spell."""
+    near = np.convolve(routes == SPELLING, np.ones(2 * AROUND + 1), "same") > 0
+    at: list[tuple[int, int]] = []
+    for step in np.flatnonzero(near):
+        boxes = {side: box for side, name in enumerate(crops.HANDS) if (box := found[step].get(name)) is not None}
+        if boxes:
+            at.append((int(step), min(boxes, key=lambda side: boxes[side][1])))
+    pieces = np.zeros((len(at), FINER_SIDE, FINER_SIDE, 3), np.uint8)
+    for place, (step, side) in zip(pieces, at, strict=True):
+        box = found[step][crops.HANDS[side]]
+        assert box is not None, (step, side)
+        crops.hands(frames[step], [(box, side == 1)], place[None])
+    return pieces, np.array(at, np.int64).reshape(-1, 2)
 
 
 def _crops(frames: Sequence[Picture], found: Sequence[Boxes]) -> tuple[Picture, Picture, NDArray[np.bool_]]:
@@ -156,7 +214,7 @@ def save(clip: SeenClip, path: Path) -> None:
     np.savez(
         beside, hands=clip.hands, lips=clip.lips, seen=clip.seen, geometry=clip.geometry,
         pose=clip.pose.astype(np.float16), mouths=clip.mouths, boxes=clip.boxes, routes=clip.routes,
-        text=np.array(text),
+        text=np.array(text), finer=clip.finer, finer_at=clip.finer_at,
     )  # fmt: skip
     beside.rename(path)
 
@@ -169,7 +227,7 @@ def read(path: Path) -> SeenClip:
         return SeenClip(
             held["hands"], held["lips"], held["seen"], held["geometry"], held["pose"].astype(np.float32),
             held["mouths"], held["boxes"], held["routes"], spans["glosses"], spans["letters"], spans["phonemes"],
-            text["english"],
+            text["english"], held["finer"], held["finer_at"],
         )  # fmt: skip
 
 
@@ -212,10 +270,10 @@ def _practised(seed: int, checkpoint: Path) -> Sentence | None:
 
 
 @functools.lru_cache(maxsize=1)
-def _locator(checkpoint: Path) -> Locator:
+def _locator(checkpoint: Path) -> ServedLocator:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    return load(Locator, checkpoint, "locate")
+    return ServedLocator(checkpoint)
 
 
 @functools.lru_cache(maxsize=1)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.backends import Backend
-from models.checkpoint import load
+from models.checkpoint import has, load, weights_file
+from models.closer import CLOSER, Closer
 from models.clock import FRAME_RATE_HZ
 from models.features import HandEncoder
 from models.layout import HAND
@@ -73,7 +74,8 @@ def drawn(checkpoint: Path, kind: str, number: int) -> Path:
 @functools.lru_cache(maxsize=1)
 def _digest(checkpoint: Path) -> str:
     """Of the eyes' weights."""
-    weights = b"".join((checkpoint / f"{name}.safetensors").read_bytes() for name in EYES)
+    parts = [*EYES, CLOSER] if has(checkpoint, CLOSER) else EYES
+    weights = b"".join(weights_file(checkpoint, name).read_bytes() for name in parts)
     return hashlib.sha256(weights).hexdigest()[:12]
 
 
@@ -85,7 +87,8 @@ def _eyes(checkpoint: Path) -> Sight:
         load(HandEncoder, checkpoint, EYES[1]),
         load(MouthEncoder, checkpoint, EYES[2]),
     )
-    return Sight(*parts, slots=1, backend=Backend("torch"))
+    closer = load(Closer, checkpoint, CLOSER) if has(checkpoint, CLOSER) else None
+    return Sight(*parts, slots=1, backend=Backend(), closer=closer)
 
 
 @torch.inference_mode()

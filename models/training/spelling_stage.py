@@ -16,15 +16,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.checkpoint import load
+from models.backends import Backend
+from models.checkpoint import has, load
+from models.closer import CLOSER, Closer
 from models.features import HandEncoder
 from models.layout import GEOMETRY, HAND
 from models.synthetic.handshapes import LETTERS as LETTER_POSES
 from models.synthetic.pose import HAND_LENGTH
 from models.synthetic.signer import FACE_HEIGHT
 from models.training import feature_sets
+from models.training.closer_views import as_crops
 from models.training.feature_clips import FeatureClip, FeatureStore, Targets
-from models.training.hand_looks import Changes, draw_views, placed, relight
+from models.training.hand_looks import Changes, draw_views, placed, placed_finely, relight
 from models.training.hand_pools import made_up_patches
 from models.training.loop import best_device, device_of
 from models.training.photographs import Photographs, cached_patches, read_digits, read_letters
@@ -63,9 +66,13 @@ class Bank:
 
 
 @torch.inference_mode()
-def embed(photographs: Photographs, encoder: HandEncoder, behind: NDArray[np.uint8]) -> Bank:
-    """`TAKES` embeddings of every photograph, on backgrounds of `behind` (N, H, W, 3) where it can be cut out."""
+def embed(
+    photographs: Photographs, encoder: HandEncoder, behind: NDArray[np.uint8], closer: Closer | None = None
+) -> Bank:
+    """`TAKES` embeddings of every photograph, on backgrounds of `behind` (N, H, W, 3) where it can be cut out; by the closer
+    look if there is one, for all of them spell."""
     device = device_of(encoder)
+    look = closer and closer.looking(Backend("auto", device.type))
     backgrounds = torch.from_numpy(behind.transpose(0, 3, 1, 2).copy()).to(device)
     letters: dict[str, FloatArray] = {}
     for symbol in np.unique(photographs.symbols):
@@ -73,8 +80,14 @@ def embed(photographs: Photographs, encoder: HandEncoder, behind: NDArray[np.uin
         pictures = torch.from_numpy(photographs.pictures[rows].transpose(0, 3, 1, 2).copy()).to(device)
         opaque = torch.from_numpy(photographs.opaque[rows])[:, None].to(device)
         under = backgrounds[torch.randint(len(backgrounds), (len(rows),), device=device)]
-        seen = relight(placed(pictures, opaque, under, draw_views(len(rows), CHANGES, device), CHANGES))
-        vectors = encoder.embed(seen * 2 - 1).float().cpu().numpy()
+        view = draw_views(len(rows), CHANGES, device)
+        if closer is None:
+            seen = relight(placed(pictures, opaque, under, view, CHANGES))
+            vectors = encoder.embed(seen * 2 - 1).float().cpu().numpy()
+        else:
+            fine = relight(placed_finely(pictures, opaque, under, view, CHANGES))
+            assert look is not None
+            vectors = closer(torch.from_numpy(look(as_crops(fine)))).numpy()
         letters[LETTERS[symbol]] = vectors.reshape(-1, TAKES, HAND)
     return Bank(letters)
 
@@ -220,13 +233,14 @@ def train(
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     encoder = load(HandEncoder, out, "hand_encoder").to(best_device(device))
+    closer = load(Closer, out, CLOSER) if has(out, CLOSER) else None
     targets = Targets.of(feature_sets.glosses_of(out / "glosses.txt"))
     drawn = FeatureStore.read(features / "synthetic.pt", targets)
     around = [drawn.clip(number, targets) for number in range(min(len(drawn), MOST_AROUND))]
     sources = [read_letters(data / "letters", source) for source in letter_sources(permissive_only=permissive_only)]
     behind = (made_up_patches() if permissive_only else cached_patches(data))[0]
-    spellers = [Speller(embed(source, encoder, behind), around, rng) for source in sources]
-    spellers.append(Speller(embed(read_digits(data), encoder, behind), around, rng))
+    spellers = [Speller(embed(source, encoder, behind, closer), around, rng) for source in sources]
+    spellers.append(Speller(embed(read_digits(data), encoder, behind, closer), around, rng))
     made: list[FeatureClip] = []
     for word in words(None if permissive_only else data, rng, clips):
         digits = rng.random() < 0.06

@@ -18,6 +18,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from models.checkpoint import weights_file
 from models.config import FusionConfig
 from models.evaluation.tables import Judged, judged, paired
 from models.hearing import EXPERTS, Experts
@@ -117,7 +118,7 @@ def _loss(run: Run, setting: Setting) -> Loss:
 
 def _refuse_others(setting: Setting) -> None:
     """ValueError where runs/tables holds judgements of other experts, minutes or seeds: one table compares like with like."""
-    weights = b"".join((setting.checkpoint / f"{name}.safetensors").read_bytes() for name in ("router", *EXPERTS))
+    weights = b"".join(weights_file(setting.checkpoint, name).read_bytes() for name in ("router", *EXPERTS))
     mine = {"experts": hashlib.sha256(weights).hexdigest()[:12], "minutes": setting.minutes, "seed": setting.seed}
     path = TABLES / "setting.json"
     if not path.is_file():

@@ -1,0 +1,115 @@
+"""A closer look at a hand that may be spelling.
+
+Letters differ by where a thumb lies, which a small encoder of 64 px learns from a few people's hands alone. A network that has
+seen many more hands, in more pixels, knows letters of people it never met, but it costs ten times as much a picture. So it looks
+only where a gate finds it worth while, at the same crop cut finer (zooming in on the hand: Shi et al., arXiv 1908.10546), and what
+it says takes the place of the embedding that the hand has already: the same words for hands that sign, better ones for letters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.backends import Backend, Network
+from models.features import SYMBOLS
+from models.landmarks import SEEN, LandmarkTrunk
+from models.layout import GEOMETRY, HAND
+
+CLOSER = "closer"
+"""Its name in a checkpoint, which may be without one."""
+OF_ONE_HAND = 6
+"""Geometry channels of one hand (models/crops.py): seen, x, y, log side, dx, dy."""
+FACE_SEEN = 21
+GATED = HAND + 2 * OF_ONE_HAND + 1
+"""What the gate is told: the embedding, where this hand is, where the other is, whether a face is seen."""
+
+
+@dataclass(frozen=True)
+class CloserConfig:
+    side_px: int = 128  # side of the finer crop
+    picture_px: int = 224  # side to which the trunk's input is enlarged
+    width: int = HAND
+    hidden: int = 256
+    gate: int = 32
+    least: float = 0.5  # a hand is looked at where the gate finds this chance of its spelling
+    dropout: float = 0.3
+
+
+class CloserTrunk(nn.Module):
+    """The part with the cost, as backends take it: finer crops, uint8 RGB (N, S, S, 3), as `HandEncoder` takes them -> what is
+    seen in them (N, 1152), of mean 0 and deviation 1."""
+
+    def __init__(self, picture_px: int) -> None:
+        super().__init__()
+        self.picture_px = picture_px
+        self.layers = LandmarkTrunk()
+        self.register_buffer("mean", torch.zeros(SEEN))
+        self.register_buffer("deviation", torch.ones(SEEN))
+
+    mean: Tensor
+    deviation: Tensor
+
+    def forward(self, crops: Tensor) -> Tensor:
+        if crops.dtype != torch.uint8 or crops.ndim != 4 or crops.shape[-1] != 3:
+            raise ValueError(
+                f"hand crops must be uint8 (count, height, width, 3), got {crops.dtype} {tuple(crops.shape)}: "
+                "cut them with crops.hands"
+            )
+        return self.seen(crops.permute(0, 3, 1, 2).float() / 255)
+
+    def seen(self, pictures: Tensor) -> Tensor:
+        """Pictures (N, 3, S, S) in 0..1 -> (N, 1152)."""
+        size = (self.picture_px, self.picture_px)
+        enlarged = F.interpolate(pictures, size=size, mode="bilinear", align_corners=False)
+        out: Tensor = (self.layers(enlarged) - self.mean) / self.deviation
+        return out
+
+
+class Closer(nn.Module):
+    """Gate, trunk, and what is said of what the trunk sees."""
+
+    def __init__(self, config: CloserConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.trunk = CloserTrunk(config.picture_px)
+        self.gate = nn.Sequential(nn.Linear(GATED, config.gate), nn.ReLU(), nn.Linear(config.gate, 1))
+        self.hidden = nn.Linear(SEEN, config.hidden)
+        self.dropout = nn.Dropout(config.dropout)
+        self.project = nn.Linear(config.hidden, config.width)
+        self.symbols = nn.Linear(config.width, SYMBOLS)
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """What the trunk saw (N, 1152) -> embeddings (N, width)."""
+        embedding: Tensor = self.project(self.dropout(F.relu(self.hidden(seen))))
+        return embedding
+
+    def chances(self, known: Tensor, geometry: Tensor, left: Tensor) -> Tensor:
+        """Logits (N,) that a hand spells: embeddings (N, width), the geometry of their steps (N, 24), whether they are left
+        hands (N,)."""
+        told = torch.cat((known, of_one_hand(geometry, left)), 1)
+        logits: Tensor = self.gate(told)[:, 0]
+        return logits
+
+    def looking(self, backend: Backend) -> Network:
+        """The trunk as the backend runs it."""
+        return backend.network(self.trunk, np.zeros((1, self.config.side_px, self.config.side_px, 3), np.uint8))
+
+    @torch.inference_mode()
+    def wanted(self, known: Tensor, geometry: Tensor, left: Tensor) -> Tensor:
+        """Which of the hands to look at, bool (N,)."""
+        return self.chances(known, geometry, left).sigmoid() >= self.config.least
+
+
+def of_one_hand(geometry: Tensor, left: Tensor) -> Tensor:
+    """Geometry (N, 24) told from the hand's own side (N, 13): what is a left hand's is mirrored."""
+    assert geometry.shape[1] == GEOMETRY, geometry.shape
+    right_first = geometry[:, : 2 * OF_ONE_HAND]
+    mirror = geometry.new_tensor([1.0, -1.0, 1.0, 1.0, -1.0, 1.0]).repeat(2)
+    left_first = right_first.roll(OF_ONE_HAND, 1) * mirror
+    own = torch.where(left[:, None], left_first, right_first)
+    return torch.cat((own, geometry[:, FACE_SEEN : FACE_SEEN + 1]), 1)
