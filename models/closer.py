@@ -2,8 +2,8 @@
 
 Letters differ by where a thumb lies, which a small encoder of 64 px learns from a few people's hands alone. A network that has
 seen many more hands, in more pixels, knows letters of people it never met, but it costs ten times as much a picture. So it looks
-only where a gate finds it worth while, at the same crop cut finer (zooming in on the hand: Shi et al., arXiv 1908.10546), and what
-it says takes the place of the embedding that the hand has already: the same words for hands that sign, better ones for letters.
+only where a gate finds it worth while, at the same crop cut finer (zooming in on the hand: Shi et al., arXiv 1908.10546), and
+what it says takes the place of the embedding that the hand has already: the same for hands that sign, a better one for letters.
 """
 
 from __future__ import annotations

@@ -183,10 +183,14 @@ class Sight:
             seen.manual[slots[own], steps[own], start : start + HAND] = embedded[own]
         seen.mouth[_places(mouths, rows)] = self.networks.mouth(cut_mouths)
 
-
     @torch.inference_mode()
     def _look_closer(
-        self, closer: Closer, frames: list[Frames], hands: Found, geometry: NDArray[np.float32], embedded: NDArray[np.float32]
+        self,
+        closer: Closer,
+        frames: list[Frames],
+        hands: Found,
+        geometry: NDArray[np.float32],
+        embedded: NDArray[np.float32],
     ) -> None:
         """Hands that may be spelling get another embedding, in place."""
         told = (torch.from_numpy(part) for part in (embedded, geometry, hands.left))

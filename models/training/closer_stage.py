@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.backends import Backend
 from models.checkpoint import load, save_small
@@ -28,7 +28,12 @@ from models.training.seen_clips import CLIPS, SPELLING, SeenClip
 
 LETTERS_STAY, MOVES, STAYS = 0.2, 0.1, 1.0
 """How much it counts that embeddings are what the experts know: of drawn letters, of photographs, of all other hands."""
-STEPS, BATCH, RATE, DECAY = 2000, {"photographs": 256, "spelled": 96, "signing": 48, "drawn": 64, "empty": 8}, 1e-3, 0.05
+STEPS, BATCH, RATE, DECAY = (
+    2000,
+    {"photographs": 256, "spelled": 96, "signing": 48, "drawn": 64, "empty": 8},
+    1e-3,
+    0.05,
+)
 NOISE, LEAST_DEVIATION = 0.2, 0.02
 GATE_CLIPS, GATE_STEPS, GATE_BATCH, GATE_EVERY = 300, 1500, 512, 2
 HELD_SHARE = 0.2  # of the gate's clips, to set where it opens
@@ -97,12 +102,15 @@ def letters_loss(closer: Closer, views: dict[str, Views]) -> tuple[Tensor, dict[
     """Letters, and how far embeddings are from what the experts know."""
     rows = {kind: torch.randint(len(one.symbols), (BATCH[kind],)) for kind, one in views.items()}
     seen, known, symbols = (
-        torch.cat([getattr(one, column)[rows[kind]] for kind, one in views.items()]) for column in ("seen", "known", "symbols")
+        torch.cat([getattr(one, column)[rows[kind]] for kind, one in views.items()])
+        for column in ("seen", "known", "symbols")
     )
     inputs = (seen.float() - closer.trunk.mean) / closer.trunk.deviation
     embedding = closer(inputs + NOISE * torch.randn_like(inputs))
     letters = symbol_loss(closer.symbols(F.dropout(embedding, 0.2, closer.training)), symbols)
-    away = dict(zip(rows, (embedding - known.float()).square().mean(1).split([len(one) for one in rows.values()]), strict=True))
+    away = dict(
+        zip(rows, (embedding - known.float()).square().mean(1).split([len(one) for one in rows.values()]), strict=True)
+    )
     moved = {kind: one.mean() for kind, one in away.items()}
     weights = {"photographs": MOVES, "spelled": LETTERS_STAY}
     total = letters + sum((weights.get(kind, STAYS) * one for kind, one in moved.items()), torch.zeros(()))
@@ -121,7 +129,10 @@ def gated_hands(clip: SeenClip, before: HandEncoder) -> Hands:
     at, side = np.nonzero(chosen)
     known = torch.from_numpy(embedded(before, clip.hands[at, side]))
     return Hands(
-        known, torch.from_numpy(clip.geometry[at]).float(), torch.from_numpy(side == 1), torch.from_numpy(spelling[at, side])
+        known,
+        torch.from_numpy(clip.geometry[at]).float(),
+        torch.from_numpy(side == 1),
+        torch.from_numpy(spelling[at, side]),
     )
 
 
@@ -157,7 +168,9 @@ def _chances(closer: Closer, hands: Hands) -> Tensor:
 
 
 def _joined(parts: list[Hands]) -> Hands:
-    return Hands(*(torch.cat([getattr(part, name) for part in parts]) for name in ("known", "geometry", "left", "spells")))
+    return Hands(
+        *(torch.cat([getattr(part, name) for part in parts]) for name in ("known", "geometry", "left", "spells"))
+    )
 
 
 def _with_real_hands(hands: Hands, views: dict[str, Views], share: float = 0.5) -> Hands:

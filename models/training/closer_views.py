@@ -81,7 +81,7 @@ def draw(pools: HandPools, look: Network, before: HandEncoder, counts: dict[str,
 def looked_at(fine: Tensor, symbols: Tensor, look: Network, before: HandEncoder) -> Views:
     """What both networks say of pictures (N, 3, 128, 128) in 0..1, some of them made soft, in a little other light."""
     soft = torch.rand(len(fine), 1, 1, 1) < SOFT_SHARE
-    fine = _lit(torch.where(soft, F.interpolate(coarser(fine), scale_factor=2.0, mode="bilinear"), fine))
+    fine = lit(torch.where(soft, F.interpolate(coarser(fine), scale_factor=2.0, mode="bilinear"), fine))
     return Views(torch.from_numpy(look(as_crops(fine))).half(), before.embed(coarser(fine) * 2 - 1).half(), symbols)
 
 
@@ -136,7 +136,7 @@ def _laid_nothing(pools: HandPools) -> tuple[Tensor, Tensor]:
     return placed_finely(empty, None, None, view, EMPTY_CHANGES), torch.full((AT_ONCE,), -1)
 
 
-def _lit(pictures: Tensor) -> Tensor:
+def lit(pictures: Tensor) -> Tensor:
     """A little other light and colour."""
     count = len(pictures)
     gamma, colour, gain = (

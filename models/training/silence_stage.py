@@ -20,8 +20,8 @@ from torch import Tensor
 
 from models.backends import Backend
 from models.checkpoint import has, load, weights_file
-from models.closer import CLOSER, Closer
 from models.clock import FRAME_RATE_HZ
+from models.closer import CLOSER, Closer
 from models.features import HandEncoder
 from models.layout import HAND
 from models.lips import MouthEncoder

@@ -25,7 +25,7 @@ from models.synthetic.handshapes import LETTERS as LETTER_POSES
 from models.synthetic.pose import HAND_LENGTH
 from models.synthetic.signer import FACE_HEIGHT
 from models.training import feature_sets
-from models.training.closer_views import as_crops
+from models.training.closer_views import as_crops, lit
 from models.training.feature_clips import FeatureClip, FeatureStore, Targets
 from models.training.hand_looks import Changes, draw_views, placed, placed_finely, relight
 from models.training.hand_pools import made_up_patches
@@ -37,6 +37,7 @@ from models.vocabulary import LETTERS, ROUTES
 TAKES = 6
 MOST_AROUND = 800
 ALIKE = 4  # letters of one source that look most like another
+RELIT = 0.3  # of the takes that are looked at closely; the others are in a little other light
 TAKEN_FOR_ANOTHER = 0.6  # of letters drawn in the air: for moments the turning hand looks like other letters
 MOST_TAKEN = 0.8  # of such a letter's steps
 APART = 0.12  # most deviation of the places where letters of one word are shown, in face sides
@@ -85,7 +86,8 @@ def embed(
             seen = relight(placed(pictures, opaque, under, view, CHANGES))
             vectors = encoder.embed(seen * 2 - 1).float().cpu().numpy()
         else:
-            fine = relight(placed_finely(pictures, opaque, under, view, CHANGES))
+            fine = placed_finely(pictures, opaque, under, view, CHANGES)
+            fine = torch.where(torch.rand(len(fine), 1, 1, 1, device=device) < RELIT, relight(fine), lit(fine))
             assert look is not None
             vectors = closer(torch.from_numpy(look(as_crops(fine)))).numpy()
         letters[LETTERS[symbol]] = vectors.reshape(-1, TAKES, HAND)

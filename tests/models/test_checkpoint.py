@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.checkpoint import EIGHT_BITS, CheckpointError, load, save
+from models import packed
+from models.checkpoint import EIGHT_BITS, CheckpointError, has, load, save, save_small, weights_file
 from models.config import ExpertConfig, RouterConfig
 from models.experts import Expert
 from models.routing import Router
@@ -111,3 +112,38 @@ def test_new_weights_take_the_old_ones_eight_bits_away(folder: Path) -> None:
     other.write_bytes(b"of another network")
     save(Expert(CONFIG), CONFIG, folder, "sign")
     assert not stale.exists() and other.exists()
+
+
+def test_packed_weights_are_read_as_any_others(folder: Path) -> None:
+    before = load(Expert, folder, "sign").state_dict()
+    plain = weights_file(folder, "sign").stat().st_size
+    save_small(load(Expert, folder, "sign"), CONFIG, folder, "sign")
+    assert not (folder / "sign.safetensors").exists()
+    assert weights_file(folder, "sign").stat().st_size < 0.8 * plain
+    for name, value in load(Expert, folder, "sign").state_dict().items():
+        level = value.abs().max() / 127 if value.ndim > 1 else 1e-6
+        torch.testing.assert_close(value, before[name].float(), rtol=0, atol=float(level))
+    save(load(Expert, folder, "sign"), CONFIG, folder, "sign")
+    assert [path.name for path in sorted(folder.glob("sign.*"))] == ["sign.json", "sign.safetensors"]
+
+
+def test_kernels_have_a_scale_a_row(tmp_path: Path) -> None:
+    conv = torch.nn.Conv2d(2, 3, 5)
+    with torch.no_grad():
+        conv.weight[1] *= 1e-3
+    again = packed.restored(packed.rounded(conv.state_dict(), kernels=True))
+    for row in range(3):
+        level = conv.weight[row].abs().max() / 127
+        assert float((again["weight"][row] - conv.weight[row]).abs().max()) <= float(level)
+    assert torch.equal(packed.restored(packed.rounded(conv.state_dict()))["weight"], conv.weight)
+
+
+def test_a_broken_packed_part_is_named(folder: Path) -> None:
+    save_small(load(Expert, folder, "sign"), CONFIG, folder, "sign")
+    weights_file(folder, "sign").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match="it is broken"):
+        load(Expert, folder, "sign")
+
+
+def test_a_part_is_there_or_not(folder: Path) -> None:
+    assert has(folder, "sign") and not has(folder, "closer")
