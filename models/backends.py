@@ -71,14 +71,16 @@ class Backend:
             return self.name
         return "openvino" if self.device == "cpu" and has_openvino() else "torch"
 
-    def network(self, module: nn.Module, example: Pictures, eight_bits: Path | None = None) -> Network:
+    def network(
+        self, module: nn.Module, example: Pictures, eight_bits: Path | None = None, sizes: Sequence[int] = SIZES
+    ) -> Network:
         """The module, folded, as a function; `example` is one picture as it comes, (1, ...); `eight_bits` the same network
-        in that form, if there is one."""
+        in that form, if there is one; `sizes` its batches."""
         if self.chosen == "torch":
-            return Sized(_torch(folded(module), self.device), example, SIZES)
+            return Sized(_torch(folded(module), self.device), example, sizes, sizes)
         if self.precision == "int8" and eight_bits is not None and eight_bits.is_file():
-            return Sized(_openvino(str(eight_bits), self, _kept(eight_bits, self.cache)), example)
-        return Sized(_openvino(_converted(folded(module), example), self), example)
+            return Sized(_openvino(str(eight_bits), self, _kept(eight_bits, self.cache)), example, sizes=sizes)
+        return Sized(_openvino(_converted(folded(module), example), self), example, sizes=sizes)
 
     def function(self, module: nn.Module, example: tuple[Tensor, ...], graph: Path | None = None) -> Function:
         """The module as a function of tensors: on a GPU a captured graph, for shapes like the example's; on a CPU for any
@@ -100,36 +102,38 @@ def has_openvino() -> bool:
 
 
 class Sized:
-    """Cuts and pads batches to SIZES; those of `prepared`, and at least the smallest, have run once when the object is made.
+    """Cuts and pads batches to `sizes`; those of `prepared`, and at least the smallest, have run once when the object is made.
 
     With OpenVINO the first run of another size takes some 8 ms more than the next: less than a start is held up by them all.
     """
 
-    def __init__(self, run: Network, example: Pictures, prepared: Sequence[int] = SIZES[:1]) -> None:
-        self._run = run
-        self._outputs = run(np.repeat(example, SIZES[0], 0)).shape[1:]
+    def __init__(
+        self, run: Network, example: Pictures, prepared: Sequence[int] = (), sizes: Sequence[int] = SIZES
+    ) -> None:
+        self._run, self._sizes = run, sizes
+        self._outputs = run(np.repeat(example, sizes[0], 0)).shape[1:]
         for size in prepared[1:]:
             run(np.repeat(example, size, 0))
 
     def __call__(self, pictures: Pictures) -> NDArray[np.float32]:
         if not len(pictures):
             return np.zeros((0, *self._outputs), np.float32)
-        size = _fitting(-(-len(pictures) // -(-len(pictures) // SIZES[-1])))  # parts of one size, as few as can be
+        most = self._sizes[-1]
+        size = self._fitting(-(-len(pictures) // -(-len(pictures) // most)))  # parts of one size, as few as can be
         parts = [self._part(pictures[start : start + size]) for start in range(0, len(pictures), size)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _part(self, pictures: Pictures) -> NDArray[np.float32]:
         count = len(pictures)
-        size = _fitting(count)
+        size = self._fitting(count)
         if size > count:
             padded = np.zeros((size, *pictures.shape[1:]), np.uint8)
             padded[:count] = pictures
             pictures = padded
         return self._run(pictures)[:count]
 
-
-def _fitting(count: int) -> int:
-    return next(size for size in SIZES if size >= count)
+    def _fitting(self, count: int) -> int:
+        return next(size for size in self._sizes if size >= count)
 
 
 def _torch(module: nn.Module, device: str) -> Network:

@@ -82,6 +82,12 @@ def has(folder: Path, name: str) -> bool:
     return any(path.exists() for path in _paths(folder, name))
 
 
+def remove(folder: Path, name: str) -> None:
+    """Takes a part away, in all its forms."""
+    for ending in (*FORMS, EIGHT_BITS, ".json"):
+        (folder / f"{name}{ending}").unlink(missing_ok=True)
+
+
 def weights_file(folder: Path, name: str) -> Path:
     """Where a part's weights lie, in the form that is there; where they would lie, if there are none."""
     plain, small = (folder / f"{name}{ending}" for ending in FORMS)

@@ -22,6 +22,8 @@ from models.layout import GEOMETRY, HAND
 
 CLOSER = "closer"
 """Its name in a checkpoint, which may be without one."""
+SIZES = (1, 2, 4, 6, 8, 12, 16, 24, 32)
+"""Batches of looks that are prepared: a look is dear, and a chunk may have but one."""
 OF_ONE_HAND = 6
 """Geometry channels of one hand (models/crops.py): seen, x, y, log side, dx, dy."""
 FACE_SEEN = 21
@@ -97,7 +99,8 @@ class Closer(nn.Module):
 
     def looking(self, backend: Backend) -> Network:
         """The trunk as the backend runs it."""
-        return backend.network(self.trunk, np.zeros((1, self.config.side_px, self.config.side_px, 3), np.uint8))
+        side = self.config.side_px
+        return backend.network(self.trunk, np.zeros((1, side, side, 3), np.uint8), sizes=SIZES)
 
     @torch.inference_mode()
     def wanted(self, known: Tensor, geometry: Tensor, left: Tensor) -> Tensor:

@@ -52,8 +52,8 @@ def posteriors(
 ) -> NDArray[np.float32]:
     """Joint posteriors (steps, V) of the frames' whole chunks as one segment, the picture networks on one thread."""
     sight, everyone = networks.sight(1, Backend("torch")), np.ones(1, bool)
-    networks_of = (WAYS[way](subject, 1) for way, subject in zip(mix, subjects, strict=True))
-    sight.networks = PictureNetworks(*networks_of, sight.networks.closer)
+    find, hand, mouth = (WAYS[way](subject, 1) for way, subject in zip(mix, subjects, strict=True))
+    sight.networks = PictureNetworks(find, hand, mouth, sight.networks.closer)
     features = torch.cat([_features(sight, frames[at : at + CHUNK_FRAMES], everyone) for at in _chunks(frames)], 1)
     return networks.offline(features[..., :MANUAL], features[..., MANUAL:])[0].exp().numpy()
 

@@ -20,7 +20,17 @@ from typing import Any
 
 import torch
 
-from models.training import features_stage, seen_clips, silence_stage, spelling_stage
+from models.backends import has_openvino
+from models.checkpoint import remove
+from models.closer import CLOSER
+from models.training import (
+    closer_stage,
+    features_stage,
+    landmark_weights,
+    seen_clips,
+    silence_stage,
+    spelling_stage,
+)
 from models.training.loop import best_device
 from models.training.seen_clips import CLIPS, FIRST_HELD_OUT_SEED, HELD_OUT_CLIPS
 
@@ -150,7 +160,8 @@ def _in_order(plan: Plan, processes: dict[str, Running], workers: int, most_clip
             job.result()
         processes["encoder"].end()
         processes["lips"].end()
-        said = _timed(
+        said = _timed("closer", lambda: look_closer(plan))
+        said |= _timed(
             "features", lambda: {"frames": float(features_stage.encode_kept(plan.out, plan.device, pool=pool))}
         )
     processes["sign"].begin(plan.at(plan.shares.experts))
@@ -165,6 +176,16 @@ def _in_order(plan: Plan, processes: dict[str, Running], workers: int, most_clip
     processes["fusion"].end()
     processes["language"].end()
     return said
+
+
+def look_closer(plan: Plan) -> dict[str, float]:
+    """Trains the closer look where its published trunk is at hand. One of an encoder before would say what no expert of this one
+    knows, so without the trunk there is none."""
+    if landmark_weights.PUBLISHED.is_file() and has_openvino():
+        return closer_stage.train(plan.data, plan.out, minutes=plan.minutes, seed=plan.seed)
+    print(f"no closer look at hands that spell: it wants {landmark_weights.PUBLISHED} and the extra `fast`", flush=True)
+    remove(plan.out, CLOSER)
+    return {}
 
 
 def _awake(device: str) -> None:

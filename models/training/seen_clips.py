@@ -137,10 +137,10 @@ def _finer(
     """Crops of the raised hand around steps that spell."""
     near = np.convolve(routes == SPELLING, np.ones(2 * AROUND + 1), "same") > 0
     at: list[tuple[int, int]] = []
-    for step in np.flatnonzero(near):
+    for step in np.flatnonzero(near).tolist():
         boxes = {side: box for side, name in enumerate(crops.HANDS) if (box := found[step].get(name)) is not None}
         if boxes:
-            at.append((int(step), min(boxes, key=lambda side: boxes[side][1])))
+            at.append((step, min(boxes, key=lambda side: boxes[side][1])))
     pieces = np.zeros((len(at), FINER_SIDE, FINER_SIDE, 3), np.uint8)
     for place, (step, side) in zip(pieces, at, strict=True):
         box = found[step][crops.HANDS[side]]

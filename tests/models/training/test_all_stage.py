@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.training.all_stage import STAGES, Plan, Running, Shares, Stage
+from models.checkpoint import has
+from models.closer import CLOSER
+from models.training import landmark_weights
+from models.training.all_stage import STAGES, Plan, Running, Shares, Stage, look_closer
 
 
 def _captions(path: Path) -> Path:
@@ -49,3 +52,15 @@ def test_times_are_shares_of_the_whole_in_the_order_of_need() -> None:
     plan = Plan(Path(), Path(), 10.0, shares, torch.device("cpu"), 0, begun_s=100.0)
     assert plan.at(0.5) == 400.0
     assert set(STAGES) >= {"encoder", "lips", "language", "sign", "fingerspelling", "router", "fusion"}
+
+
+def test_a_closer_look_of_another_encoder_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for ending in (".npz.xz", ".json"):
+        (tmp_path / f"{CLOSER}{ending}").write_bytes(b"of the encoder before")
+    monkeypatch.setattr(landmark_weights, "PUBLISHED", tmp_path / "absent.tflite")
+    plan = Plan(tmp_path, tmp_path, 10.0, Shares(), torch.device("cpu"), 0, begun_s=0.0)
+    assert look_closer(plan) == {}
+    assert not has(tmp_path, CLOSER)
+    assert "absent.tflite" in capsys.readouterr().out
