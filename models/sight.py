@@ -200,7 +200,7 @@ class Sight:
         assert self.networks.closer is not None, "a closer look needs its trunk"
         pieces = crops.cut_finer(frames, hands.some(rows), closer.config.side_px)
         seen = torch.from_numpy(self.networks.closer(pieces))
-        embedded[rows] = closer(seen).numpy()
+        embedded[rows] = closer.both(seen, torch.from_numpy(embedded[rows])).numpy()
 
 
 def _found(boxes: NDArray[np.float64], there: NDArray[np.bool_], parts: slice) -> Found:

@@ -1,4 +1,4 @@
-"""How many photographs of letters are named right, by source (a source is one or a few signers): by the hand encoder, or by the
+"""How many photographs of letters are named right, by source (a source is one or a few signers): by the hand encoder, with the
 closer look where a checkpoint has one, since that is how a spelling hand is looked at."""
 
 from collections.abc import Callable, Iterable
@@ -36,7 +36,7 @@ def evaluate(path: Path | None, checkpoint: Path) -> dict[str, float | dict[str,
 def evaluate_encoder(
     encoder: HandEncoder, folder: Path, sources: Iterable[str], closer: Closer | None = None
 ) -> dict[str, float]:
-    """Accuracy of every source, and over all its pictures; by the closer look if there is one."""
+    """Accuracy of every source, and over all its pictures; with the closer look if there is one."""
     from models.training.photographs import read_letters
 
     right = total = 0
@@ -54,7 +54,9 @@ def predict(
     encoder: HandEncoder, pictures: Crops, batch: int = 128, *, closer: Closer | None = None
 ) -> NDArray[np.int64]:
     """Letter numbers 0-25 of RGB pictures (N, 128, 128, 3), from several views of each, mirrored ones too."""
-    name, side = (_by_encoder(encoder), HAND_SIZE) if closer is None else (_closely(closer), closer.config.side_px)
+    name, side = (
+        (_by_encoder(encoder), HAND_SIZE) if closer is None else (_by_both(encoder, closer), closer.config.side_px)
+    )
     found = []
     for start in range(0, len(pictures), batch):
         part = pictures[start : start + batch]
@@ -72,10 +74,16 @@ def _by_encoder(encoder: HandEncoder) -> Callable[[Crops], Tensor]:
     return lambda crops: encoder.symbol_scores(encoder(torch.from_numpy(crops).to(device))).cpu()
 
 
-def _closely(closer: Closer) -> Callable[[Crops], Tensor]:
-    """By the closer look as it is served on a processor."""
-    look = closer.looking(Backend())
-    return lambda crops: closer.symbols(closer(torch.from_numpy(look(crops))))
+def _by_both(encoder: HandEncoder, closer: Closer) -> Callable[[Crops], Tensor]:
+    """By both looks as they are served on a processor, the small encoder's at the same crops with fewer pixels."""
+    look, device = closer.looking(Backend()), next(encoder.eval().parameters()).device
+
+    def name(crops: Crops) -> Tensor:
+        small = np.stack([cv2.resize(crop, (HAND_SIZE, HAND_SIZE), interpolation=cv2.INTER_AREA) for crop in crops])
+        known = encoder(torch.from_numpy(small).to(device)).cpu()
+        return closer.symbols(closer.both(torch.from_numpy(look(crops)), known))
+
+    return name
 
 
 def _view(picture: Crops, scale: float, side: int) -> Crops:

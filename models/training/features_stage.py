@@ -63,7 +63,8 @@ class Encoders:
         if wanted.any():
             assert self._look is not None
             steps, sides = steps[wanted], sides[wanted]
-            hands[steps, sides] = closer(torch.from_numpy(self._look(clip.closely(steps, sides)))).numpy()
+            seen = torch.from_numpy(self._look(clip.closely(steps, sides)))
+            hands[steps, sides] = closer.both(seen, torch.from_numpy(hands[steps, sides])).numpy()
 
 
 @torch.inference_mode()

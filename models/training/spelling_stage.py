@@ -71,7 +71,8 @@ def embed(
     photographs: Photographs, encoder: HandEncoder, behind: NDArray[np.uint8], closer: Closer | None = None
 ) -> Bank:
     """`TAKES` embeddings of every photograph, on backgrounds of `behind` (N, H, W, 3) where it can be cut out; by the closer
-    look if there is one, for all of them spell."""
+    look alone if there is one, for all of them spell: the small encoder has these photographs by heart, and what it says of them
+    would promise more than it keeps with other people."""
     device = device_of(encoder)
     look = closer and closer.looking(Backend("auto", device.type))
     backgrounds = torch.from_numpy(behind.transpose(0, 3, 1, 2).copy()).to(device)
