@@ -132,7 +132,8 @@ def test_this_process_is_measured() -> None:
     assert memory.processes >= 1 and len(held) / 1e6 < memory.own_mb <= memory.all_mb
     shares = machine.shares(before, after)
     assert shares["server_cpu_share"] is not None and shares["server_cpu_share"] > 0
-    assert shares["idle_cpu_share"] == pytest.approx(1 - (shares["machine_cpu_share"] or 0.0), abs=0.05)
+    left = max(0.0, 1 - (shares["machine_cpu_share"] or 0.0))  # a busy machine's ticks may make more than a whole
+    assert shares["idle_cpu_share"] == pytest.approx(left, abs=0.05)
 
 
 def test_what_is_spent_is_told_apart() -> None:
