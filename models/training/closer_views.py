@@ -87,7 +87,7 @@ def looked_at(fine: Tensor, symbols: Tensor, look: Network, before: HandEncoder)
 
 def as_crops(pictures: Tensor) -> NDArray[np.uint8]:
     """Pictures (N, 3, S, S) in 0..1 as networks take crops."""
-    crops: NDArray[np.uint8] = (pictures * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+    crops: NDArray[np.uint8] = (pictures * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
     return crops
 
 
@@ -138,10 +138,9 @@ def _laid_nothing(pools: HandPools) -> tuple[Tensor, Tensor]:
 
 def lit(pictures: Tensor) -> Tensor:
     """A little other light and colour."""
-    count = len(pictures)
-    gamma, colour, gain = (
-        torch.randn(count, 1, 1, 1) * 0.2,
-        torch.randn(count, 3, 1, 1) * 0.06,
-        torch.randn(count, 1, 1, 1) * 0.12,
-    )
+
+    def normal(channels: int, size: float) -> Tensor:
+        return torch.randn(len(pictures), channels, 1, 1, device=pictures.device) * size
+
+    gamma, colour, gain = normal(1, 0.2), normal(3, 0.06), normal(1, 0.12)
     return (pictures.clamp(1e-4, 1).pow(gamma.exp()) * (colour + gain).exp()).clamp(0, 1)
