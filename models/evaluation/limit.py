@@ -65,12 +65,14 @@ class Lane:
     def __init__(self, translator: Translator, frames: Frames) -> None:
         self._sight, self._temporal = translator.sight, translator.temporal
         most = max(CHUNKS) * CHUNK_FRAMES
+        self._look = self._sight.networks.closer
+        self._pieces, self._due = looked_at(self._sight, frames), 0.0
+        self._looks_a_chunk = len(self._pieces) * CHUNK_FRAMES / len(frames)
         frames = [frames[index % len(frames)] for index in range(most)]
         self._small = np.stack([shrink(frame) for frame in frames])
         smoother = BoxSmoother()
         boxes = [smoother(found) for found in self._sight.find(self._small)]
         pairs = list(zip(frames, boxes, strict=True))
-        self._closer = looked_at(self._sight, frames) if self._sight.networks.closer is not None else []
         self._hands = [
             [crops.hand(frame, box, left=side == "left_hand") for side in crops.HANDS if (box := found[side])]
             for frame, found in pairs
@@ -87,26 +89,29 @@ class Lane:
         mouths = [mouth for found in self._mouths[:count] for mouth in found]
         self._sight.networks.find(self._small[:count])
         self._sight.networks.hand(np.array(hands, np.uint8).reshape(-1, crops.HAND_SIDE, crops.HAND_SIDE, 3))
-        if (look := self._sight.networks.closer) is not None:
-            look(np.concatenate(self._closer[:chunks]))
+        self._due += self._looks_a_chunk * chunks
+        looks, self._due = int(self._due), self._due % 1
+        if looks and self._look is not None:
+            self._look(self._pieces[np.arange(looks) % len(self._pieces)])
         self._sight.networks.mouth(np.array(mouths, np.uint8).reshape(-1, crops.MOUTH_SIDE, crops.MOUTH_SIDE))
         self._temporal.step(self._manual, self._mouth, np.arange(max(CHUNKS)) < chunks)
         return count
 
 
-def looked_at(sight: Sight, frames: Frames) -> list[NDArray[np.uint8]]:
-    """The fine crops that the closer look takes of each chunk of one stream's frames, in order."""
-    look, taken = sight.networks.closer, list[NDArray[np.uint8]]()
-    assert look is not None, "there is no closer look"
+def looked_at(sight: Sight, frames: Frames) -> NDArray[np.uint8]:
+    """The fine crops that the closer look takes of one stream's frames, all of its whole chunks: a hand spells for moments, so a
+    batch's frames alone would have many of them or none."""
+    look, taken = sight.networks.closer, [np.zeros((0, sight.finer_px, sight.finer_px, 3), np.uint8)]
+    if look is None:
+        return taken[0]
 
     def note(pieces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        taken[-1] = pieces
+        taken.append(pieces)
         return look(pieces)
 
     plain, sight.networks = sight.networks, sight.networks._replace(closer=note)
     sight.reset(0)
-    for start in range(0, len(frames), CHUNK_FRAMES):
-        taken.append(np.zeros((0, sight.finer_px, sight.finer_px, 3), np.uint8))
+    for start in range(0, len(frames) - CHUNK_FRAMES + 1, CHUNK_FRAMES):
         sight.encode({0: frames[start : start + CHUNK_FRAMES]}, np.arange(sight.slots) == 0)
     sight.networks = plain
-    return taken
+    return np.concatenate(taken)
