@@ -62,13 +62,9 @@ class CloserTrunk(nn.Module):
         if crops.dtype != torch.uint8 or crops.ndim != 4 or crops.shape[-1] != 3:
             raise ValueError(
                 f"hand crops must be uint8 (count, height, width, 3), got {crops.dtype} {tuple(crops.shape)}: "
-                "cut them with crops.hands"
+                "cut them with crops.cut_finer"
             )
-        return self.seen(crops.permute(0, 3, 1, 2).float() / 255)
-
-    def seen(self, pictures: Tensor) -> Tensor:
-        """Pictures (N, 3, S, S) in 0..1 -> (N, 1152)."""
-        size = (self.picture_px, self.picture_px)
+        pictures, size = crops.permute(0, 3, 1, 2).float() / 255, (self.picture_px, self.picture_px)
         enlarged = F.interpolate(pictures, size=size, mode="bilinear", align_corners=False)
         out: Tensor = (self.layers(enlarged) - self.mean) / self.deviation
         return out

@@ -28,12 +28,8 @@ from models.training.seen_clips import CLIPS, SPELLING, SeenClip
 
 LETTERS_STAY, MOVES, STAYS = 0.2, 0.1, 1.0
 """How much it counts that embeddings are what the experts know: of drawn letters, of photographs, of all other hands."""
-STEPS, BATCH, RATE, DECAY = (
-    2000,
-    {"photographs": 256, "spelled": 96, "signing": 48, "drawn": 64, "empty": 8},
-    1e-3,
-    0.05,
-)
+STEPS, RATE, DECAY = 2000, 1e-3, 0.05
+BATCH = {"photographs": 256, "spelled": 96, "signing": 48, "drawn": 64, "empty": 8}
 NOISE, LEAST_DEVIATION = 0.2, 0.02
 GATE_CLIPS, GATE_STEPS, GATE_BATCH, GATE_EVERY = 300, 1500, 512, 2
 HELD_SHARE = 0.2  # of the gate's clips, to set where it opens
@@ -58,7 +54,7 @@ def train(
     data: Path, out: Path, *, minutes: float, seed: int = 0, clips: Path = CLIPS, permissive_only: bool = False,
     published: Path = landmark_weights.PUBLISHED,
 ) -> dict[str, float]:  # fmt: skip
-    """Writes `closer` beside the hand encoder in `out`; takes some ten minutes of one core, nearly all of them for views, which
+    """Writes `closer` beside the hand encoder in `out`; takes some seven minutes of one core, most of them for views, which
     are kept, whatever `minutes` says. Returns the held-out source's accuracy and what the gate lets through."""
     del minutes
     torch.manual_seed(seed)

@@ -96,7 +96,7 @@ class Finder(Protocol):
 
 
 class ServedLocator:
-    """A checkpoint's locator as the live path runs it on a processor, which also takes a sixth of the time."""
+    """A checkpoint's locator as the live path runs it on a processor."""
 
     def __init__(self, checkpoint: Path) -> None:
         locator = load(Locator, checkpoint, "locate")

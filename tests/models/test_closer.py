@@ -88,7 +88,7 @@ def test_fine_crops_are_the_same_crops_of_either_kind_of_canvas() -> None:
 
 
 def test_a_picture_of_another_kind_is_refused(closer: Closer) -> None:
-    with pytest.raises(ValueError, match=r"hand crops must be uint8 .* cut them with crops.hands"):
+    with pytest.raises(ValueError, match=r"hand crops must be uint8 .* cut them with crops.cut_finer"):
         closer.trunk(torch.zeros(1, 3, 128, 128))
 
 
