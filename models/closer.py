@@ -4,16 +4,20 @@ Letters differ by where a thumb lies, which a small encoder of 64 px learns from
 seen many more hands, in more pixels, knows letters of people it never met, but it costs ten times as much a picture. So it looks
 only where a gate finds it worth while, at the same crop cut finer (zooming in on the hand: Shi et al., arXiv 1908.10546), and
 what it says is joined with the embedding that the hand has already, two readers of one hand being surer than either: drawn hands
-the small encoder knows better, real ones the closer look.
+the small encoder knows better, real ones the closer look. Three looks a chunk are as good as eight, for letters are held longer
+than the looks are apart, and what lies between two looks is read between them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.backends import Backend, Network
@@ -23,13 +27,33 @@ from models.layout import GEOMETRY, HAND
 
 CLOSER = "closer"
 """Its name in a checkpoint, which may be without one."""
-SIZES = (1, 2, 4, 6, 8, 12, 16, 24, 32)
+SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Batches of looks that are prepared: a look is dear, and a chunk may have but one."""
 OF_ONE_HAND = 6
 """Geometry channels of one hand (models/crops.py): seen, x, y, log side, dx, dy."""
 FACE_SEEN = 21
+LOOKED = (1, 4, 7)
+"""Steps of a chunk at which hands are looked at closely."""
 GATED = HAND + 2 * OF_ONE_HAND + 1
 """What the gate is told: the embedding, where this hand is, where the other is, whether a face is seen."""
+
+
+class Hands(NamedTuple):
+    """Where and when hands (N,) were seen: the geometry (N, 24) of their steps, whether they are left ones, in which chunk (any
+    number of its own) and at which of its steps, 0..7."""
+
+    geometry: NDArray[np.float32]
+    left: NDArray[np.bool_]
+    chunks: NDArray[np.int64]
+    steps: NDArray[np.int64]
+
+
+class Looks(NamedTuple):
+    """The looks taken at hands (N,) that may spell: at which of them, `at` (K,), and between which looks each lies, `between`
+    (N,) in 0..K-1, 1.25 being a quarter of the way from look 1 to look 2."""
+
+    at: NDArray[np.intp]
+    between: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -88,9 +112,10 @@ class Closer(nn.Module):
         embedding: Tensor = self.project(self.dropout(F.relu(self.hidden(seen))))
         return embedding
 
-    def both(self, seen: Tensor, known: Tensor) -> Tensor:
-        """The embeddings (N, width) of both looks, `known` by the small encoder."""
-        return torch.lerp(known, self(seen), self.config.share)
+    def both(self, seen: Tensor, known: Tensor, between: NDArray[np.float32]) -> Tensor:
+        """The embeddings (N, width) of both looks: `seen` (K, 1152) by the trunk, `known` (N, width) by the small encoder,
+        `between` as in `Looks`."""
+        return torch.lerp(known, read_between(self(seen), between), self.config.share)
 
     def chances(self, known: Tensor, geometry: Tensor, left: Tensor) -> Tensor:
         """Logits (N,) that a hand spells: embeddings (N, width), the geometry of their steps (N, 24), whether they are left
@@ -108,6 +133,41 @@ class Closer(nn.Module):
     def wanted(self, known: Tensor, geometry: Tensor, left: Tensor) -> Tensor:
         """Which of the hands to look at, bool (N,)."""
         return self.chances(known, geometry, left).sigmoid() >= self.config.least
+
+    @torch.inference_mode()
+    def look(self, known: NDArray[np.float32], hands: Hands, see: Callable[[NDArray[np.intp]], NDArray[Any]]) -> None:
+        """Hands that may spell get the embeddings of both looks, in place of `known` (N, width) by the small encoder; `see` says
+        what the trunk sees (K, 1152) of the rows (K,) it is given."""
+        told = (torch.from_numpy(part) for part in (known, hands.geometry, hands.left))
+        rows = np.flatnonzero(self.wanted(*told).numpy())
+        if not len(rows):
+            return
+        taken = looks(2 * hands.chunks[rows] + hands.left[rows], hands.steps[rows])
+        seen = torch.from_numpy(see(rows[taken.at]))
+        known[rows] = self.both(seen, torch.from_numpy(known[rows]), taken.between).numpy()
+
+
+def looks(tracks: NDArray[np.int64], steps: NDArray[np.int64]) -> Looks:
+    """Where to look at hands (N,) of steps (N,) 0..7 of their chunks; hands of one side, stream and chunk are one track. In each
+    unbroken row of steps at `LOOKED`, and once at least."""
+    order = np.lexsort((steps, tracks))
+    broken = (np.diff(tracks[order]) != 0) | (np.diff(steps[order]) != 1)
+    at: list[int] = []
+    between = np.zeros(len(order), np.float32)
+    for row in np.split(order, np.flatnonzero(broken) + 1):
+        chosen = row[np.isin(steps[row], LOOKED)]
+        if not len(chosen):
+            chosen = row[len(row) // 2 :][:1]
+        between[row] = len(at) + np.interp(steps[row], steps[chosen], np.arange(len(chosen)))
+        at.extend(chosen)
+    return Looks(np.array(at, np.intp), between)
+
+
+def read_between(looked: Tensor, between: NDArray[np.float32]) -> Tensor:
+    """Of looks (K, width) those `between` them (N, width), as in `Looks`."""
+    share, first = np.modf(between)
+    rows = torch.from_numpy(first).long(), torch.from_numpy(np.ceil(between)).long()
+    return torch.lerp(looked[rows[0]], looked[rows[1]], torch.from_numpy(share)[:, None])
 
 
 def of_one_hand(geometry: Tensor, left: Tensor) -> Tensor:

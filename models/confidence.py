@@ -61,6 +61,7 @@ class CaptionFeatures:
 
     `unsigned` is 1 where the language model's sentence was given up because it said what nobody signed, `alone` where a
     single sign or spelled word was all: such an answer says what it has to, a sentence of which one sign was read does not.
+    `unread_s` is the longest stretch of signing without a token, in seconds: a sign was missed there, or nobody signs at all.
     """
 
     posterior: float
@@ -77,6 +78,7 @@ class CaptionFeatures:
     tokens_log: float
     unsigned: float
     alone: float
+    unread_s: float
 
 
 def word_features(
@@ -119,6 +121,7 @@ def caption_features(
         tokens_log=math.log1p(len(hypothesis.tokens)),
         unsigned=float(unsigned),
         alone=float(len(hypothesis.tokens) == 1),
+        unread_s=hypothesis.unread_ms / 1000,
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from models import beam, letter_model
 from models.config import BeamConfig
 from models.ctc import BeamHypothesis, PrefixBeam
-from models.hypothesis import Decoded, Hypothesis, milliseconds, tokens_of
+from models.hypothesis import Decoded, Hypothesis, Token, milliseconds, steps_of, tokens_of
 from models.segments import Segmenter
 from models.vocabulary import Vocabulary, signs_of
 
@@ -46,9 +48,16 @@ def reading_of(
 
 
 def reading_so_far(
-    reading: PrefixBeam, segmenter: Segmenter, joint: Vocabulary, *, alpha: float, locator: float
+    reading: PrefixBeam,
+    segmenter: Segmenter,
+    joint: Vocabulary,
+    *,
+    alpha: float,
+    locator: float,
+    signing: NDArray[np.bool_],
 ) -> Hypothesis:
-    """Of a running segment; `alpha` and `locator` are means over its steps."""
+    """Of a running segment; `alpha` and `locator` are means over its steps, `signing` (T,) says in which of them somebody
+    signs or spells."""
     assert segmenter.start is not None, "no segment runs"
     best = reading.best()
     symbols, origin_ms = symbols_of(best, joint), milliseconds(segmenter.start)
@@ -57,4 +66,14 @@ def reading_so_far(
     return Hypothesis(
         tokens, stable - 1 if 0 < stable < len(tokens) and tokens[stable - 1].kind != "sign" else stable,
         origin_ms, milliseconds(segmenter.last_signing), alpha, segmenter.shares(), best.posterior, best.margin, locator,
+        milliseconds(longest_unread(signing, tokens_of(symbols, 0))),
     )  # fmt: skip
+
+
+def longest_unread(signing: NDArray[np.bool_], tokens: Sequence[Token]) -> int:
+    """The most steps in a row of `signing` (T,) with no token, whose times count from the first step."""
+    unread = signing.copy()
+    for token in tokens:
+        unread[steps_of(token.start_ms) : steps_of(token.end_ms)] = False
+    edges = np.flatnonzero(np.diff(unread, prepend=False, append=False))
+    return int((edges[1::2] - edges[::2]).max(initial=0))

@@ -50,7 +50,8 @@ class Hypothesis:
 
     `stable` counts the leading tokens that later input cannot change; `route` is the share of sign, fingerspelling and
     rest steps; `posterior` is the best hypothesis' share among the surviving beams, `margin` its lead over the
-    runner-up, `locator` the mean of "a hand was seen" over the signing steps. All shares lie in 0..1.
+    runner-up, `locator` the mean of "a hand was seen" over the signing steps. All shares lie in 0..1. `unread_ms` is the
+    longest stretch of signing in which no token was read.
     """
 
     tokens: tuple[Token, ...]
@@ -62,6 +63,7 @@ class Hypothesis:
     posterior: float
     margin: float
     locator: float
+    unread_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,11 @@ class Recall:
 def milliseconds(steps: int) -> int:
     """Media time of a number of steps."""
     return round(steps * 1000 / FRAME_RATE_HZ)
+
+
+def steps_of(media_ms: int) -> int:
+    """The reverse of `milliseconds`."""
+    return round(media_ms * FRAME_RATE_HZ / 1000)
 
 
 def tokens_of(symbols: list[Decoded], origin_ms: int) -> tuple[Token, ...]:

@@ -27,7 +27,7 @@ from models.layout import MANUAL, STEP
 from models.recall import Numbers
 from models.segments import Segmenter
 from models.sight import Chunks, Seen, Sight
-from models.slots import Slot
+from models.slots import Said, Slot
 from models.speech import Speaker
 from models.temporal import Temporal
 from models.vocabulary import REST, Vocabulary
@@ -235,12 +235,13 @@ class Translator:
             self.temporal.begin(self._mask(ahead))
         out = self.temporal.step(manual, mouth, self._mask([*rows, *ahead]))
         for row in ahead:
-            self._slot(row).ahead = out.log_probs[row], out.alpha[row]
+            self._slot(row).ahead = Said(out.log_probs[row], out.alpha[row], _routes(out.routes[row]))
         for row in rows:
             slot = self._slot(row)
-            slot.hear(out.log_probs[row], out.alpha[row])
+            routes = _routes(out.routes[row], frozen=seen is not None and seen.frozen[row])
+            slot.hear(Said(out.log_probs[row], out.alpha[row], routes))
             if seen is not None:
-                slot.routes = _routes(out.routes[row], frozen=seen.frozen[row])
+                slot.routes = routes
                 slot.seen += int(seen.hands[row].sum())
                 slot.segmenter.advance(slot.routes)
 
@@ -270,7 +271,7 @@ class Translator:
         return mask
 
 
-def _routes(routes: NDArray[np.int64], *, frozen: np.bool_) -> list[int]:
+def _routes(routes: NDArray[np.int64], *, frozen: bool | np.bool_ = False) -> list[int]:
     """The routes of a chunk; rest where its pictures are all one: a frozen call or a photograph signs nothing, whatever the
     hands in it look like, and no person holds so still before a camera."""
     return [REST] * len(routes) if frozen else [int(route) for route in routes]

@@ -23,7 +23,7 @@ from models.backends import Backend, Network
 from models.canvas import SMALL_HEIGHT, SMALL_WIDTH, shrink
 from models.checkpoint import EIGHT_BITS
 from models.clock import CHUNK_FRAMES
-from models.closer import Closer
+from models.closer import Closer, Hands
 from models.crops import Found
 from models.features import HandEncoder
 from models.following import PARTS, Boxes
@@ -178,29 +178,16 @@ class Sight:
         cut_hands, cut_mouths = crops.cut(frames, hands, mouths)
         embedded, (slots, steps) = self.networks.hand(cut_hands), _places(hands, rows)
         if self._closer is not None:
-            self._look_closer(self._closer, frames, hands, seen.manual[slots, steps, 2 * HAND :], embedded)
+            told = Hands(seen.manual[slots, steps, 2 * HAND :], hands.left, slots, steps)
+            self._closer.look(embedded, told, lambda chosen: self._see_closer(frames, hands.some(chosen)))
         for start, own in ((0, ~hands.left), (HAND, hands.left)):
             seen.manual[slots[own], steps[own], start : start + HAND] = embedded[own]
         seen.mouth[_places(mouths, rows)] = self.networks.mouth(cut_mouths)
 
-    @torch.inference_mode()
-    def _look_closer(
-        self,
-        closer: Closer,
-        frames: list[Frames],
-        hands: Found,
-        geometry: NDArray[np.float32],
-        embedded: NDArray[np.float32],
-    ) -> None:
-        """Hands that may be spelling get another embedding, in place."""
-        told = (torch.from_numpy(part) for part in (embedded, geometry, hands.left))
-        rows = np.flatnonzero(closer.wanted(*told).numpy())
-        if not len(rows):
-            return
+    def _see_closer(self, frames: list[Frames], hands: Found) -> NDArray[np.float32]:
+        """What the trunk of the closer look sees of these hands."""
         assert self.networks.closer is not None, "a closer look needs its trunk"
-        pieces = crops.cut_finer(frames, hands.some(rows), closer.config.side_px)
-        seen = torch.from_numpy(self.networks.closer(pieces))
-        embedded[rows] = closer.both(seen, torch.from_numpy(embedded[rows])).numpy()
+        return self.networks.closer(crops.cut_finer(frames, hands, self.finer_px))
 
 
 def _found(boxes: NDArray[np.float64], there: NDArray[np.bool_], parts: slice) -> Found:

@@ -28,9 +28,9 @@ from models.training.seen_clips import CLIPS, SPELLING, SeenClip
 
 LETTERS_STAY, MOVES, STAYS = 0.2, 0.1, 1.0
 """How much it counts that embeddings are what the experts know: of drawn letters, of photographs, of all other hands."""
-STEPS, RATE, DECAY = 2000, 1e-3, 0.05
-BATCH = {"photographs": 256, "spelled": 96, "signing": 48, "drawn": 64, "empty": 8}
-NOISE, LEAST_DEVIATION = 0.2, 0.02
+STEPS, RATE, DECAY = 4000, 1e-3, 0.05
+BATCH = {"photographs": 256, "spelled": 96, "signing": 48, "drawn": 64, "empty": 8, "as_cut": 96}
+NOISE, LEAST_DEVIATION = 0.1, 0.02
 GATE_CLIPS, GATE_STEPS, GATE_BATCH, GATE_EVERY = 300, 1500, 512, 2
 HELD_SHARE = 0.2  # of the gate's clips, to set where it opens
 FOUND = 0.985  # of the spelling hands that were not learned from, by which the gate opens
@@ -54,7 +54,7 @@ def train(
     data: Path, out: Path, *, minutes: float, seed: int = 0, clips: Path = CLIPS, permissive_only: bool = False,
     published: Path = landmark_weights.PUBLISHED,
 ) -> dict[str, float]:  # fmt: skip
-    """Writes `closer` beside the hand encoder in `out`; takes some seven minutes of one core, most of them for views, which
+    """Writes `closer` beside the hand encoder in `out`; takes some twelve minutes of one core, most of them for views, which
     are kept, whatever `minutes` says. Returns the held-out source's accuracy and what the gate lets through."""
     del minutes
     torch.manual_seed(seed)
@@ -108,7 +108,7 @@ def letters_loss(closer: Closer, views: dict[str, Views]) -> tuple[Tensor, dict[
         zip(rows, (embedding - known.float()).square().mean(1).split([len(one) for one in rows.values()]), strict=True)
     )
     moved = {kind: one.mean() for kind, one in away.items()}
-    weights = {"photographs": MOVES, "spelled": LETTERS_STAY}
+    weights = {"photographs": MOVES, "spelled": LETTERS_STAY, "as_cut": LETTERS_STAY}
     total = letters + sum((weights.get(kind, STAYS) * one for kind, one in moved.items()), torch.zeros(()))
     return total, {"letters": letters.detach(), **{kind: one.detach() for kind, one in moved.items()}}
 

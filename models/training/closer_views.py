@@ -17,10 +17,12 @@ from torch import Tensor
 from models.backends import Network
 from models.features import HandEncoder
 from models.training import seen_clips
+from models.training.features_stage import embedded
 from models.training.hand_looks import Changes, coarser, draw_views, placed_finely
 from models.training.hand_pools import DRAWN_CHANGES, EMPTY_CHANGES, SIGNING_CHANGES, HandPools
 from models.training.loop import RUNS
 from models.training.photographs import symbol_id
+from models.training.seen_clips import SeenClip
 
 COUNTS = {"photographs": 20_000, "spelled": 8_000, "signing": 2_500, "drawn": 3_000, "empty": 800}
 AT_ONCE = 64
@@ -57,8 +59,8 @@ def kept(
 
 @torch.inference_mode()
 def draw(pools: HandPools, look: Network, before: HandEncoder, counts: dict[str, int]) -> dict[str, Views]:
-    """At least so many views of each kind; without any of hands of real signing where there are none. ValueError without
-    drawn ones, since then nothing says what hands of signing look like to the experts."""
+    """At least so many views of each kind, and all of `as_cut`; without any of hands of real signing where there are none.
+    ValueError without drawn ones, since then nothing says what hands of signing look like to the experts."""
     spelled = finer_letters(pools.clips)
     if pools.drawn is None or not len(spelled[1]):
         raise ValueError(f"expected drawn clips in {pools.clips}, but there are none: run `signbind train clips` first")
@@ -75,7 +77,21 @@ def draw(pools: HandPools, look: Network, before: HandEncoder, counts: dict[str,
         columns = ("seen", "known", "symbols")
         drawn[kind] = Views(*(torch.cat([getattr(part, column) for part in parts]) for column in columns))
         print(f"closer views: {len(drawn[kind].symbols)} of {kind}", flush=True)
+    drawn["as_cut"] = as_cut(pools.clips, look, before)
     return drawn
+
+
+def as_cut(clips: Path, look: Network, before: HandEncoder) -> Views:
+    """All drawn hands that hold a letter, as the live path cuts them."""
+    parts = []
+    for path in seen_clips.kept(clips):
+        clip = seen_clips.read(path)
+        rows, symbols = held_letters(clip)
+        if len(rows):
+            steps, sides = clip.finer_at[rows].T
+            known = torch.from_numpy(embedded(before, clip.hands[steps, sides]))
+            parts.append((torch.from_numpy(look(clip.finer[rows])).half(), known.half(), torch.from_numpy(symbols)))
+    return Views(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def looked_at(fine: Tensor, symbols: Tensor, look: Network, before: HandEncoder) -> Views:
@@ -96,15 +112,22 @@ def finer_letters(clips: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     pictures, symbols = [np.zeros((0, *(seen_clips.FINER_SIDE,) * 2, 3), np.uint8)], [np.zeros(0, np.int64)]
     for path in seen_clips.kept(clips)[:SPELLED_CLIPS]:
         clip = seen_clips.read(path)
-        said = seen_clips.frame_symbols(clip)
-        held = [
-            (row, symbol_id(said[step][1:]))
-            for row, step in enumerate(clip.finer_at[:, 0])
-            if said[step].startswith("#") and said[max(0, step - 1)] == said[step]
-        ][::SPELLED_EVERY]
-        pictures.append(clip.finer[[row for row, _ in held]])
-        symbols.append(np.array([symbol for _, symbol in held], np.int64))
+        rows, held = held_letters(clip)
+        pictures.append(clip.finer[rows[::SPELLED_EVERY]])
+        symbols.append(held[::SPELLED_EVERY])
     return np.concatenate(pictures), np.concatenate(symbols)
+
+
+def held_letters(clip: SeenClip) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which of a clip's fine crops hold a letter for more than this step, and the letters."""
+    said = seen_clips.frame_symbols(clip)
+    held = [
+        (row, symbol_id(said[step][1:]))
+        for row, step in enumerate(clip.finer_at[:, 0])
+        if said[step].startswith("#") and said[max(0, step - 1)] == said[step]
+    ]
+    rows, symbols = np.array(held, np.int64).reshape(-1, 2).T
+    return rows, symbols
 
 
 def _laid_photographs(pools: HandPools) -> tuple[Tensor, Tensor]:

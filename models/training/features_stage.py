@@ -15,8 +15,8 @@ from torch import nn
 
 from models.backends import Backend
 from models.checkpoint import has, load
-from models.clock import FRAME_RATE_HZ
-from models.closer import CLOSER, Closer
+from models.clock import CHUNK_FRAMES, FRAME_RATE_HZ
+from models.closer import CLOSER, Closer, Hands
 from models.features import HandEncoder
 from models.layout import HAND, MANUAL, MOUTH
 from models.lips import MouthEncoder
@@ -53,18 +53,16 @@ class Encoders:
         mouth[clip.seen[:, 2]] = embedded(self.mouth, clip.lips[clip.seen[:, 2]])
         return manual, mouth
 
-    @torch.inference_mode()
     def _look_closer(self, closer: Closer, clip: SeenClip, manual: Floats) -> None:
         """What the closer look says of hands that may be spelling, in place."""
+        see = self._look
+        assert see is not None
         steps, sides = np.nonzero(clip.seen[:, :2])
         hands = manual[:, : 2 * HAND].reshape(-1, 2, HAND)
-        told = (hands[steps, sides], clip.geometry[steps].astype(np.float32), sides == 1)
-        wanted = closer.wanted(*(torch.from_numpy(part) for part in told)).numpy()
-        if wanted.any():
-            assert self._look is not None
-            steps, sides = steps[wanted], sides[wanted]
-            seen = torch.from_numpy(self._look(clip.closely(steps, sides)))
-            hands[steps, sides] = closer.both(seen, torch.from_numpy(hands[steps, sides])).numpy()
+        known = hands[steps, sides]
+        told = Hands(clip.geometry[steps].astype(np.float32), sides == 1, *divmod(steps, CHUNK_FRAMES))
+        closer.look(known, told, lambda rows: see(clip.closely(steps[rows], sides[rows])))
+        hands[steps, sides] = known
 
 
 @torch.inference_mode()

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from models.backends import Backend
 from models.checkpoint import has, load
-from models.closer import CLOSER, Closer
+from models.clock import CHUNK_FRAMES
+from models.closer import CLOSER, Closer, looks, read_between
 from models.features import HandEncoder
 from models.layout import GEOMETRY, HAND
 from models.synthetic.handshapes import LETTERS as LETTER_POSES
@@ -51,9 +52,10 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Bank:
-    """Embeddings of one source: for every letter (photographs in order, takes, HAND)."""
+    """Embeddings of one source: for every letter (photographs in order, takes, HAND); whether by the closer look."""
 
     letters: dict[str, FloatArray]
+    closely: bool = False
 
     def alike(self) -> dict[str, list[str]]:
         """Every letter's `ALIKE` nearest ones, by the means of their embeddings."""
@@ -92,7 +94,7 @@ def embed(
             assert look is not None
             vectors = closer(torch.from_numpy(look(as_crops(fine)))).numpy()
         letters[LETTERS[symbol]] = vectors.reshape(-1, TAKES, HAND)
-    return Bank(letters)
+    return Bank(letters, closely=closer is not None)
 
 
 def words(data: Path | None, rng: np.random.Generator, count: int) -> list[str]:
@@ -105,6 +107,13 @@ def words(data: Path | None, rng: np.random.Generator, count: int) -> list[str]:
     letters = np.array(list(LETTERS[:26]))
     mixed = ["".join(rng.choice(letters, int(rng.integers(2, 9)))) for _ in range(count // 3)]
     return [str(word) for word in rng.choice(known, count - len(mixed))] + mixed
+
+
+def looked_at_times(hand: FloatArray, begins: int) -> FloatArray:
+    """A hand's embeddings (N, HAND) from step `begins` on, as they are read between the closer looks that are taken at it."""
+    chunks, steps = divmod(np.arange(begins, begins + len(hand)), CHUNK_FRAMES)
+    taken = looks(chunks, steps)
+    return np.asarray(read_between(torch.from_numpy(hand[taken.at]), taken.between).numpy(), np.float32)
 
 
 class Speller:
@@ -194,7 +203,7 @@ class Speller:
         manual, mouth = source.manual[order].copy(), source.mouth[order].copy()
         own = slice(rest[0], rest[0] + len(hand))
         self._surround(manual, own, moves)
-        manual[own, :HAND] = hand
+        manual[own, :HAND] = looked_at_times(hand, rest[0]) if self.bank.closely else hand
         routes = np.full(steps, REST, np.int8)
         routes[own] = SPELLING
         padded = [""] * rest[0] + symbols + [""] * rest[1]

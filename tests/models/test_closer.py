@@ -14,7 +14,7 @@ from models import crops
 from models.backends import Backend
 from models.checkpoint import load
 from models.clock import CHUNK_FRAMES
-from models.closer import CLOSER, Closer, CloserConfig, of_one_hand
+from models.closer import CLOSER, Closer, CloserConfig, looks, of_one_hand, read_between
 from models.features import HandEncoder
 from models.layout import GEOMETRY, HAND
 from models.lips import MouthEncoder
@@ -97,3 +97,38 @@ def test_the_smallest_config_makes_a_whole_one() -> None:
     look = closer.looking(Backend("torch"))
     seen = torch.from_numpy(look(np.zeros((3, 64, 64, 3), np.uint8)))
     assert closer(seen).shape == (3, HAND)
+
+
+def test_three_looks_a_chunk_are_taken_and_read_between() -> None:
+    steps = np.arange(8)
+    taken = looks(np.zeros(8, np.int64), steps)
+    assert taken.at.tolist() == [1, 4, 7]
+    np.testing.assert_allclose(taken.between, [0, 0, 1 / 3, 2 / 3, 1, 4 / 3, 5 / 3, 2], rtol=1e-6)
+    said = torch.tensor([[0.0], [3.0], [9.0]])
+    torch.testing.assert_close(
+        read_between(said, taken.between)[:, 0], torch.tensor([0.0, 0, 1, 2, 3, 5, 7, 9]), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_every_unbroken_row_of_a_hand_is_looked_at_once_at_least() -> None:
+    chunks = np.array([0, 0, 0, 0, 0, 1, 1, 2])
+    steps = np.array([6, 2, 3, 7, 0, 2, 3, 5])  # hands come in no order
+    taken = looks(chunks, steps)
+    assert sorted((chunks[row], steps[row]) for row in taken.at) == [(0, 0), (0, 3), (0, 7), (1, 3), (2, 5)]
+    nearest = taken.at[taken.between.round().astype(int)]
+    assert chunks[nearest].tolist() == chunks.tolist()
+    assert steps[nearest].tolist() == [7, 3, 3, 7, 0, 3, 3, 5]
+
+
+def test_a_chunk_is_looked_at_alike_alone_and_with_others() -> None:
+    rng = np.random.default_rng(0)
+    tracks, steps = np.nonzero(rng.random((6, 8)) < 0.6)
+    together = looks(tracks, steps)
+    said = torch.from_numpy(rng.normal(size=(len(tracks), 4)).astype(np.float32))
+    all_read = read_between(said[together.at], together.between)
+    for track in range(6):
+        own = np.flatnonzero(tracks == track)
+        alone = looks(tracks[own], steps[own])
+        torch.testing.assert_close(
+            read_between(said[own][alone.at], alone.between), all_read[own], rtol=1e-5, atol=1e-6
+        )

@@ -45,6 +45,7 @@ def test_features_are_finite_and_say_what_the_token_says() -> None:
     assert (whole.unsigned, whole.spelled_least, whole.token_least) == (0.0, 0.4, 0.6)
     assert whole.alone == 0.0
     assert caption_features(replace(HYPOTHESIS, tokens=TOKENS[:1]), None, {}).alone == 1.0
+    assert caption_features(replace(HYPOTHESIS, unread_ms=1200), None, {}).unread_s == 1.2
     assert whole.margin == 0.4
     assert whole.route_entropy == pytest.approx(np.log(2))
 

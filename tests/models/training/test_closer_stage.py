@@ -86,7 +86,7 @@ def views() -> dict[str, Views]:
     torch.manual_seed(2)
     said, letters, made = torch.randn(SEEN, HAND) / SEEN**0.5, torch.randn(26, SEEN), {}
     for kind in BATCH:
-        spelled = kind in ("photographs", "spelled")
+        spelled = kind in ("photographs", "spelled", "as_cut")
         symbols = torch.arange(60) % 26 if spelled else torch.full((60,), -1)
         seen = torch.randn(60, SEEN) + (letters[symbols] if spelled else 0)
         made[kind] = Views(seen.half(), (seen @ said).half(), symbols)
@@ -137,8 +137,12 @@ def test_views_of_all_kinds_are_drawn_and_said_by_both_networks(
     pools.drawn = Pictures(hands, torch.full((5,), 2), torch.zeros(5, POSE), torch.ones(5))
     views = closer_views.draw(pools, look, before, counts)
     drawn = {kind: len(one.symbols) for kind, one in views.items()}
-    assert drawn == {"photographs": 8, "spelled": 4, "drawn": 4, "empty": 4}
-    assert set(asked) == {(4, FINER_SIDE, FINER_SIDE, 3)}
+    rows, letters = closer_views.held_letters(clip)
+    assert drawn == {"photographs": 8, "spelled": 4, "drawn": 4, "empty": 4, "as_cut": len(rows)}
+    assert {shape[1:] for shape in asked} == {(FINER_SIDE, FINER_SIDE, 3)}
+    assert views["as_cut"].symbols.tolist() == letters.tolist()
+    means = clip.finer[rows].reshape(len(rows), -1).mean(1)
+    np.testing.assert_allclose(views["as_cut"].seen[:, 0], means, rtol=1e-3)
     assert set(views["photographs"].symbols.tolist()) <= {0, 1, 29}
     assert set(views["spelled"].symbols.tolist()) <= {1, 14}
     assert set(views["empty"].symbols.tolist()) == {-1}
