@@ -41,9 +41,9 @@ class Stage(enum.StrEnum):
     lips = "lips"
     features = "features"
     spelling = "spelling"
+    silence = "silence"
     sign = "sign"
     fingerspelling = "fingerspelling"
-    silence = "silence"
     routing = "routing"
     fusion = "fusion"
     tables = "tables"
@@ -68,9 +68,9 @@ STAGES: dict[str, str] = {
     Stage.lips: "looks at a mouth, and reads phonemes",
     Stage.features: "drawn clips as the networks over time will see them",
     Stage.spelling: "photographs of letters set in a row, likewise",
+    Stage.silence: "scenes in which nobody signs, for router and sign expert",
     Stage.sign: "the expert of signs",
     Stage.fingerspelling: "the expert of spelled letters",
-    Stage.silence: "scenes in which nobody signs, for the router",
     Stage.routing: "sign, fingerspelling or rest, at every moment",
     Stage.fusion: "joins what the experts say",
     Stage.tables: "the paper's comparisons; changes no weights",

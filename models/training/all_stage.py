@@ -164,12 +164,12 @@ def _in_order(plan: Plan, processes: dict[str, Running], workers: int, most_clip
         said |= _timed(
             "features", lambda: {"frames": float(features_stage.encode_kept(plan.out, plan.device, pool=pool))}
         )
+    said |= _timed("silence", lambda: silence_stage.train(plan.data, plan.out, seed=plan.seed, workers=workers))
     processes["sign"].begin(plan.at(plan.shares.experts))
     device = str(plan.device)
     said |= _timed("spelling", lambda: spelling_stage.train(plan.data, plan.out, seed=plan.seed, device=device))
-    processes["fingerspelling"].begin(plan.at(plan.shares.experts))
-    said |= _timed("silence", lambda: silence_stage.train(plan.data, plan.out, seed=plan.seed, workers=workers))
-    processes["router"].begin(plan.at(plan.shares.experts))
+    for name in ("fingerspelling", "router"):
+        processes[name].begin(plan.at(plan.shares.experts))
     for name in ("sign", "fingerspelling", "router"):
         processes[name].end()
     processes["fusion"].begin(plan.at(plan.shares.fusion))

@@ -1,7 +1,8 @@
 """The sign and the fingerspelling expert, each alone, on cached features: CTC and a framewise cross entropy.
 
 The framewise loss uses the synthetic signer's times; it gets CTC off the plateau on which only blanks are said. Real
-hands (spelled sequences of photographs) are mixed into the fingerspelling expert's batches.
+hands (spelled sequences of photographs) are mixed into the fingerspelling expert's batches, people who do not sign into the
+sign expert's: of a gesture that goes on for a second it hears more than the router, which may take it for signing.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from models.training.loop import Run, Schedule, best_device, learn
 
 FRAMEWISE = 0.5
 REAL_SHARE = 0.5  # of the fingerspelling expert's clips: words spelled by real hands
+QUIET_SHARE = 0.15  # of the sign expert's clips: scenes in which nobody signs
 LEARNING_RATE, LAYERS = 1.5e-3, {"sign": 5, "fingerspelling": 4}
 
 
@@ -84,7 +86,9 @@ def _clips(
     """The store to learn from, groups of its clips with their shares, and the spelled clips kept for measuring."""
     drawn = FeatureStore.read(features / "synthetic.pt", targets)
     if only == "sign":
-        return drawn, [(list(range(len(drawn))), 1.0)], []
+        store = FeatureStore.joined([drawn, FeatureStore.read(features / "silent.pt", targets)])
+        every = list(range(len(store)))
+        return store, [(every[: len(drawn)], 1 - QUIET_SHARE), (every[len(drawn) :], QUIET_SHARE)], []
     store = FeatureStore.joined([drawn, FeatureStore.read(features / "spelled.pt", targets)])
     words = list(range(len(drawn), len(store)))
     letters = set(range(targets.glosses.size, targets.joint.size))

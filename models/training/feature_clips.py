@@ -22,6 +22,8 @@ FloatArray = NDArray[np.float32]
 IGNORED = -100
 UNSURE = -1
 """Joint id of a step whose symbol is not trained."""
+WRITERS = {"spelled": "spelling", "silent": "silence"}
+"""The stages that write other stores than `features` does."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,8 @@ class FeatureStore:
     def read(path: Path, targets: Targets | None = None) -> FeatureStore:
         """Reads a store, with the ids of `targets`; an error names the stage that writes it."""
         if not path.is_file():
-            raise ValueError(f"expected cached features at {path}, but there are none: run `signbind train features`")
+            stage = WRITERS.get(path.stem, "features")
+            raise ValueError(f"expected cached features at {path}, but there are none: run `signbind train {stage}`")
         held = torch.load(path, weights_only=True)
         if "glosses" not in held:
             raise ValueError(f"{path} does not say which glosses it knows: delete it and run `signbind train features`")

@@ -1,4 +1,5 @@
-"""Features of scenes in which nobody signs, for the router to learn rest from: drawn, seen as live, kept in runs/features.
+"""Features of scenes in which nobody signs, for router and sign expert to learn rest from: drawn, seen as live, kept in
+runs/features.
 
 A second kind is made of the drawn clips' own features: at some step the picture freezes (a bad connection, a photograph);
 half a second later the truth is rest.
@@ -38,6 +39,8 @@ FEATURES = feature_sets.FEATURES / "silent.pt"
 PARTS = RUNS / "silent"
 EYES = ("locate", "hand_encoder", "mouth_encoder")
 SCENE_FRAMES = 8 * FRAME_RATE_HZ
+MORE = {"gesturing": 4, "touching": 4}
+"""How many times as many scenes of a kind: hands that move without signing are all different."""
 MOVEMENT = [2 * HAND + channel for channel in (4, 5, 10, 11)]
 """Manual channels that tell how hands moved since the step before."""
 STILL_FROM = FRAME_RATE_HZ // 2
@@ -49,10 +52,10 @@ def train(
     data: Path, out: Path, *, minutes: float = 30, seed: int = 0, scenes: int = 14, workers: int = 1,
     target: Path = FEATURES,
 ) -> dict[str, float]:  # fmt: skip
-    """Draws what is missing of `scenes` scenes of every kind, seen by the eyes of `out`, in so many processes."""
+    """Draws what is missing of `scenes` scenes of every kind, of some `MORE`, seen by the eyes of `out`, in so many processes."""
     del data, minutes
     first = seed * 100_000
-    wanted = [(kind, number) for kind in SCENES for number in range(first, first + scenes)]
+    wanted = [(kind, first + number) for kind in SCENES for number in range(scenes * MORE.get(kind, 1))]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         jobs = [pool.submit(drawn, out, kind, number) for kind, number in wanted]
         paths = [job.result() for job in jobs]

@@ -66,6 +66,17 @@ def test_a_scene_is_seen_once_and_kept(tmp_path: Path, monkeypatch: pytest.Monke
     assert clip.manual[:, 2 * HAND + 21].any(), "the locator sees the face"
 
 
+def test_hands_that_move_without_signing_are_drawn_more_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(silence_stage, "SCENE_FRAMES", 8)
+    monkeypatch.setattr(silence_stage, "SCENES", {kind: SCENES[kind] for kind in ("dark", "touching")})
+    more = silence_stage.MORE["touching"]
+    for kind, number in [("dark", 0), *(("touching", number) for number in range(more))]:
+        silence_stage.drawn(BUNDLED, kind, number)  # here, where scenes are short; the processes find them
+    figures = silence_stage.train(tmp_path, BUNDLED, scenes=1, target=tmp_path / "silent.pt")
+    assert figures == {"scenes": 1 + more, "frames": 8 * (1 + more)}
+
+
 def test_captions_are_counted_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dark room is silent; a signed sentence, put among the scenes, is not."""
     signed = Path(__file__).parents[3] / "app" / "web" / "sample.webm"
