@@ -180,6 +180,7 @@ class BeamConfig(Config):
     floor: float = 1e-5  # symbols less probable than this are not tried
     sign_cost: float = 4.0  # nats that a sign costs when it begins; letters have a cost of their own
     letter_weight: float = 1.0  # how much it counts what letters cost (`letter_model.costs`); 0: not at all
+    word_cost: float = 6.0  # nats that a spelled word costs when it begins, if letters cost anything
 
     def __post_init__(self) -> None:
         """Refuse a beam that holds nothing."""
@@ -188,5 +189,7 @@ class BeamConfig(Config):
             raise ValueError(f"BeamConfig.sign_cost is in nats and at least 0, but got {self.sign_cost}")
         if not self.letter_weight >= 0:
             raise ValueError(f"BeamConfig.letter_weight is a factor of at least 0, but got {self.letter_weight}")
+        if not self.word_cost >= 0:
+            raise ValueError(f"BeamConfig.word_cost is in nats and at least 0, but got {self.word_cost}")
         if not 0 <= self.floor < 1:
             raise ValueError(f"BeamConfig.floor is a probability in [0, 1), but got {self.floor}")

@@ -21,9 +21,9 @@ def search(joint: Vocabulary, config: BeamConfig | None = None, expected: tuple[
     config = config or BeamConfig()
     spelled = beam.NO_FACTORS
     if config.letter_weight and expected:
-        spelled = letter_model.costs_with(expected, config.letter_weight)
+        spelled = letter_model.costs_with(expected, config.letter_weight, config.word_cost)
     elif config.letter_weight:
-        spelled = letter_model.default_costs(config.letter_weight)
+        spelled = letter_model.default_costs(config.letter_weight, config.word_cost)
     return PrefixBeam(config, signs_of(joint), spelled)
 
 

@@ -97,9 +97,33 @@ def test_a_sign_begins_a_word_anew() -> None:
     assert read(np.log(rows / rows.sum(1, keepdims=True)), 1.0) == "QHOUSEB", "B begins words more often than X does"
 
 
-def test_a_negative_weight_is_refused() -> None:
-    with pytest.raises(ValueError, match="letter_weight is a factor of at least 0, but got -1"):
-        BeamConfig(letter_weight=-1)
+def fleeting(word: str, chance: float) -> NDArray[np.float64]:
+    """Log posteriors in which every letter is there with a chance, else nothing."""
+    rows = np.full((2 * len(word), JOINT.size), 1e-6)
+    rows[:, 0] = 1.0
+    for place, letter in enumerate(word):
+        rows[2 * place + 1, 0], rows[2 * place + 1, JOINT.ids[SPELLED + letter]] = 1 - chance, chance
+    return np.log(rows / rows.sum(1, keepdims=True))
+
+
+def test_a_letter_alone_has_to_be_clearer_than_one_of_a_word() -> None:
+    assert read(fleeting("B", 0.9), 1.0) == ""
+    assert read(fleeting("BOB", 0.9), 1.0) == "BOB"
+    assert read(fleeting("B", 0.9999), 1.0) == "B"
+    assert read(fleeting("B", 0.9), 1.0, ("Bob",)) == "", "a name that begins with it makes it no word"
+    assert read(fleeting("B", 0.9), 1.0, ("Bob", "B")) == "B", "a session may say that it will be spelled alone"
+
+
+def test_digits_may_stand_alone() -> None:
+    assert read(fleeting("7", 0.9), 1.0) == "7"
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"), [("letter_weight", "a factor of at least 0"), ("word_cost", "in nats and at least 0")]
+)
+def test_a_negative_cost_is_refused(setting: str, said: str) -> None:
+    with pytest.raises(ValueError, match=f"{setting} is {said}, but got -1"):
+        BeamConfig(**{setting: -1})
 
 
 def test_a_segment_knows_the_names_of_its_stream() -> None:
