@@ -60,6 +60,8 @@ mistake), a longer one at most 4; a common word is short up to SHORT + 2."""
 CLEAR = 0.6
 """An unknown word is written as a word ("Marla") when the mean of its letters' posteriors is at least this, else as
 letters ("MARLA")."""
+DOUBTED = 2
+"""So few letters are no word by themselves, unless a list or the session's vocabulary has them."""
 UNCLEAR = "[spelling unclear]"
 """Stands for a spelling of which too little was seen to write any letter of it."""
 
@@ -77,7 +79,8 @@ class Verified:
 
 @dataclass(frozen=True)
 class NameList:
-    """Names by their letters in capitals ("MARIA" -> "Maria"), and common words ("TABLE"), which are shown small."""
+    """Names by their letters in capitals ("MARIA" -> "Maria"), and common words ("TABLE"), which are shown small. What is
+    written in capitals ("TV") is known as it is: nothing is corrected to it, for any two letters are like some other two."""
 
     names: Mapping[str, str] = field(default_factory=dict)
     common: frozenset[str] = frozenset()
@@ -89,6 +92,8 @@ class NameList:
     def __post_init__(self) -> None:
         for words, short in ((self.names, SHORT), (self.common, SHORT + 2)):
             for word in words:
+                if self.names.get(word) == word:
+                    continue
                 for length in {len(word), min(len(word), SHORTENED)}:
                     held = (_letters_in(word[:length]), 2 if length <= short else 4, word)
                     self._by_length.setdefault(length, []).append(held)
@@ -196,7 +201,7 @@ def _scores(
     letters: str, posteriors: Sequence[float], vocabulary: Sequence[str], names: NameList
 ) -> dict[str, tuple[float, str, float]]:
     """Candidates by their letters: (log prior + log likelihood, text, posterior from which it wins)."""
-    candidates = {key: _listed(key, names) for key in names.near(letters)}
+    candidates = {key: _listed(key, names) for key in names.near(letters) | ({letters} & names.names.keys())}
     listed = {key: text for text in vocabulary if (key := spelling(text))}
     candidates |= {key: (math.log(VOCABULARY_PRIOR), text, VOCABULARY_WINS) for key, text in listed.items()}
     scores = {
@@ -228,7 +233,7 @@ def _as_seen(letters: str, text: str, posteriors: Sequence[float], share: float)
     if text:
         return Verified(text, share, False, True)
     clear = math.exp(sum(math.log(min(MOST, max(LEAST, p))) for p in posteriors) / len(posteriors))
-    if len(set(letters)) == 1 and clear <= LEAST:
+    if (len(letters) <= DOUBTED or len(set(letters)) == 1) and clear <= LEAST:
         return Verified(UNCLEAR, share * clear, False)
     shown = letters.capitalize() if clear >= CLEAR and letters.isalpha() else letters
     return Verified(shown, share * clear, False)
@@ -267,23 +272,28 @@ def joined(tokens: Sequence[Token], vocabulary: Sequence[str] = (), names: NameL
 
 
 def doubted(tokens: Sequence[Token], vocabulary: Sequence[str] = (), running: bool = False) -> tuple[Token, ...]:
-    """The tokens with single letters that no list has believed no more, so that they read UNCLEAR.
+    """The tokens with one or two letters that no list has believed no more, so that they read UNCLEAR.
 
-    A hand on its way to a sign looks like a letter for a moment: of single letters in recognised sentences most were spelled
-    by nobody, and none was the word that was. While a segment is `running` its last word may still grow, and stands.
+    A hand on its way to a sign looks like a letter for a moment, and some signs are made with a letter's handshape: of such
+    letters in recognised sentences most were spelled by nobody, and none was the word that was. While a segment is `running`
+    its last word may still grow, and stands.
     """
     last = len(tokens) - 1
     return tuple(
         replace(token, posterior=0.0, letters=(0.0,) * len(token.text))
-        if _is_one_letter(token) and not (running and place == last) and not verified(token, vocabulary).listed
+        if _says_little(token) and not (running and place == last) and not verified(token, vocabulary).listed
         else token
         for place, token in enumerate(tokens)
     )
 
 
-def _is_one_letter(token: Token) -> bool:
-    """A letter, or one seen several times in a row."""
-    return token.kind == "fingerspelling" and len(set(token.text)) == 1 and token.text.isalpha()
+def _says_little(token: Token) -> bool:
+    """One or two letters, or one seen several times in a row."""
+    return (
+        token.kind == "fingerspelling"
+        and token.text.isalpha()
+        and (len(token.text) <= DOUBTED or len(set(token.text)) == 1)
+    )
 
 
 def _together(first: Token, second: Token) -> Token:

@@ -143,6 +143,12 @@ def test_a_single_letter_is_not_believed_as_a_name() -> None:
     assert texts(doubted(spelled("HH"))) == [UNCLEAR], "nor one seen twice in a row"
 
 
+def test_two_letters_are_a_word_where_a_list_or_the_session_has_them() -> None:
+    assert texts(doubted(spelled("SJ", "TV", "UP", "42"))) == [UNCLEAR, "TV", "up", "42"]
+    assert texts(doubted(spelled("SJ"), ("SJ",)), ("SJ",)) == ["SJ"]
+    assert texts(doubted(spelled("SJO"))) == ["Sjo"], "three are a name that nobody listed"
+
+
 def test_the_vocabulary_may_hold_a_single_letter() -> None:
     assert texts(doubted(spelled("N"), ("N",)), ("N",)) == ["N"]
 
