@@ -38,7 +38,7 @@ GATED = HAND + 2 * OF_ONE_HAND + 1
 """What the gate is told: the embedding, where this hand is, where the other is, whether a face is seen."""
 
 
-class Hands(NamedTuple):
+class Whereabouts(NamedTuple):
     """Where and when hands (N,) were seen: the geometry (N, 24) of their steps, whether they are left ones, in which chunk (any
     number of its own) and at which of its steps, 0..7."""
 
@@ -112,10 +112,9 @@ class Closer(nn.Module):
         embedding: Tensor = self.project(self.dropout(F.relu(self.hidden(seen))))
         return embedding
 
-    def both(self, seen: Tensor, known: Tensor, between: NDArray[np.float32]) -> Tensor:
-        """The embeddings (N, width) of both looks: `seen` (K, 1152) by the trunk, `known` (N, width) by the small encoder,
-        `between` as in `Looks`."""
-        return torch.lerp(known, read_between(self(seen), between), self.config.share)
+    def both(self, looked: Tensor, known: Tensor) -> Tensor:
+        """The embeddings (N, width) of both looks: `looked` by this one, `known` by the small encoder."""
+        return torch.lerp(known, looked, self.config.share)
 
     def chances(self, known: Tensor, geometry: Tensor, left: Tensor) -> Tensor:
         """Logits (N,) that a hand spells: embeddings (N, width), the geometry of their steps (N, 24), whether they are left
@@ -135,16 +134,18 @@ class Closer(nn.Module):
         return self.chances(known, geometry, left).sigmoid() >= self.config.least
 
     @torch.inference_mode()
-    def look(self, known: NDArray[np.float32], hands: Hands, see: Callable[[NDArray[np.intp]], NDArray[Any]]) -> None:
+    def look(
+        self, known: NDArray[np.float32], at: Whereabouts, see: Callable[[NDArray[np.intp]], NDArray[Any]]
+    ) -> None:
         """Hands that may spell get the embeddings of both looks, in place of `known` (N, width) by the small encoder; `see` says
         what the trunk sees (K, 1152) of the rows (K,) it is given."""
-        told = (torch.from_numpy(part) for part in (known, hands.geometry, hands.left))
+        told = (torch.from_numpy(part) for part in (known, at.geometry, at.left))
         rows = np.flatnonzero(self.wanted(*told).numpy())
         if not len(rows):
             return
-        taken = looks(2 * hands.chunks[rows] + hands.left[rows], hands.steps[rows])
-        seen = torch.from_numpy(see(rows[taken.at]))
-        known[rows] = self.both(seen, torch.from_numpy(known[rows]), taken.between).numpy()
+        taken = looks(2 * at.chunks[rows] + at.left[rows], at.steps[rows])
+        looked = self(torch.from_numpy(see(rows[taken.at])))
+        known[rows] = self.both(read_between(looked, taken.between), torch.from_numpy(known[rows])).numpy()
 
 
 def looks(tracks: NDArray[np.int64], steps: NDArray[np.int64]) -> Looks:

@@ -66,14 +66,14 @@ def reading_so_far(
     return Hypothesis(
         tokens, stable - 1 if 0 < stable < len(tokens) and tokens[stable - 1].kind != "sign" else stable,
         origin_ms, milliseconds(segmenter.last_signing), alpha, segmenter.shares(), best.posterior, best.margin, locator,
-        milliseconds(longest_unread(signing, tokens_of(symbols, 0))),
+        milliseconds(longest_unread(signing, tokens, origin_ms)),
     )  # fmt: skip
 
 
-def longest_unread(signing: NDArray[np.bool_], tokens: Sequence[Token]) -> int:
-    """The most steps in a row of `signing` (T,) with no token, whose times count from the first step."""
+def longest_unread(signing: NDArray[np.bool_], tokens: Sequence[Token], origin_ms: int = 0) -> int:
+    """The most steps in a row of `signing` (T,) with no token; `origin_ms` is the media time of the first."""
     unread = signing.copy()
     for token in tokens:
-        unread[steps_of(token.start_ms) : steps_of(token.end_ms)] = False
+        unread[steps_of(token.start_ms - origin_ms) : steps_of(token.end_ms - origin_ms)] = False
     edges = np.flatnonzero(np.diff(unread, prepend=False, append=False))
     return int((edges[1::2] - edges[::2]).max(initial=0))

@@ -23,7 +23,7 @@ from models.backends import Backend, Network
 from models.canvas import SMALL_HEIGHT, SMALL_WIDTH, shrink
 from models.checkpoint import EIGHT_BITS
 from models.clock import CHUNK_FRAMES
-from models.closer import Closer, Hands
+from models.closer import Closer, Whereabouts
 from models.crops import Found
 from models.features import HandEncoder
 from models.following import PARTS, Boxes
@@ -178,7 +178,7 @@ class Sight:
         cut_hands, cut_mouths = crops.cut(frames, hands, mouths)
         embedded, (slots, steps) = self.networks.hand(cut_hands), _places(hands, rows)
         if self._closer is not None:
-            told = Hands(seen.manual[slots, steps, 2 * HAND :], hands.left, slots, steps)
+            told = Whereabouts(seen.manual[slots, steps, 2 * HAND :], hands.left, slots, steps)
             self._closer.look(embedded, told, lambda chosen: self._see_closer(frames, hands.some(chosen)))
         for start, own in ((0, ~hands.left), (HAND, hands.left)):
             seen.manual[slots[own], steps[own], start : start + HAND] = embedded[own]

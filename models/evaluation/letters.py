@@ -81,8 +81,7 @@ def _by_both(encoder: HandEncoder, closer: Closer) -> Callable[[Crops], Tensor]:
     def name(crops: Crops) -> Tensor:
         small = np.stack([cv2.resize(crop, (HAND_SIZE, HAND_SIZE), interpolation=cv2.INTER_AREA) for crop in crops])
         known = encoder(torch.from_numpy(small).to(device)).cpu()
-        apart = np.arange(len(known), dtype=np.float32)
-        scores: Tensor = closer.symbols(closer.both(torch.from_numpy(look(crops)), known, apart))
+        scores: Tensor = closer.symbols(closer.both(closer(torch.from_numpy(look(crops))), known))
         return scores
 
     return name

@@ -16,7 +16,7 @@ from torch import nn
 from models.backends import Backend
 from models.checkpoint import has, load
 from models.clock import CHUNK_FRAMES, FRAME_RATE_HZ
-from models.closer import CLOSER, Closer, Hands
+from models.closer import CLOSER, Closer, Whereabouts
 from models.features import HandEncoder
 from models.layout import HAND, MANUAL, MOUTH
 from models.lips import MouthEncoder
@@ -60,7 +60,7 @@ class Encoders:
         steps, sides = np.nonzero(clip.seen[:, :2])
         hands = manual[:, : 2 * HAND].reshape(-1, 2, HAND)
         known = hands[steps, sides]
-        told = Hands(clip.geometry[steps].astype(np.float32), sides == 1, *divmod(steps, CHUNK_FRAMES))
+        told = Whereabouts(clip.geometry[steps].astype(np.float32), sides == 1, *divmod(steps, CHUNK_FRAMES))
         closer.look(known, told, lambda rows: see(clip.closely(steps[rows], sides[rows])))
         hands[steps, sides] = known
 
