@@ -132,7 +132,7 @@ class PeakLocator(nn.Module):
 
 def peaks(maps: Tensor) -> Tensor:
     """Maps (N, parts, 4, 30, 40) -> (N, parts, 4): heat 0..1, centre x / width, centre y / height, side / height."""
-    flat = maps.flatten(3)
+    flat = maps.flatten(3).float()  # places of cells need more digits than bfloat16 has
     heat, cell = flat[:, :, 0].max(-1)
     at = flat.gather(3, cell[:, :, None, None].expand(-1, -1, CHANNELS, 1))[..., 0]
     row, column = cell // GRID_WIDTH, cell % GRID_WIDTH

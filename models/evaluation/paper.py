@@ -30,7 +30,9 @@ from models.percentile import percentile
 from models.static_llama import Llama
 
 TEST_SET = {"clips": 2349, "frames": 504_000}
-GOALS = {"max_streams": 128, "utilisation": 0.6, "final_caption_ms_p95": 700, "test_set_s": 180}
+GOALS = {
+    "max_streams": 128, "utilisation": 0.6, "efficiency": 0.75, "final_caption_ms_p95": 700, "test_set_s": 180,
+}  # fmt: skip
 NOT_COUNTED = ["decoding", "finding the signer (boxes are given)", "CTC search on the host"]
 
 
@@ -161,6 +163,8 @@ class Bench:
         best = max(rate["frames_per_s"] for rate in rates.values())
         self.report["offline"] = {"by_chunks_in_a_batch": rates, "frames_per_s": best}
         self.report["utilisation"] = self._utilisation(best)
+        encoders = [rate for rate in self.report["sight"]["frames_per_s"].values() if isinstance(rate, float)]
+        self.report["efficiency"] = best / max(encoders)
         self.report["test_set_s_sight"] = TEST_SET["frames"] / best
 
     def _live(self) -> None:
@@ -266,7 +270,7 @@ def plain(value: Any) -> Any:
 
 def _met(report: dict[str, Any]) -> dict[str, bool]:
     """Which goals the figures reach; what was not measured reaches none."""
-    at_least, at_most = ("max_streams", "utilisation"), ("final_caption_ms_p95", "test_set_s")
+    at_least, at_most = ("max_streams", "utilisation", "efficiency"), ("final_caption_ms_p95", "test_set_s")
     return {name: report.get(name, math.nan) >= GOALS[name] for name in at_least} | {
         name: report.get(name, math.nan) <= GOALS[name] for name in at_most
     }

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.backends import SIZES, Backend, Sized, has_openvino
+from models.backends import SIZES, Backend, CapturedPictures, Sized, has_openvino
 from models.canvas import SMALL_HEIGHT, SMALL_WIDTH
 from models.checkpoint import EIGHT_BITS, load
 from models.features import HandEncoder, HandEncoderConfig
@@ -20,6 +20,7 @@ from models.lips import MouthEncoder, MouthEncoderConfig
 from models.locate import Locator, LocatorConfig, PeakLocator
 
 RNG = np.random.default_rng(0)
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA"))]
 needs_openvino = pytest.mark.skipif(not has_openvino(), reason="the extra `fast` is not installed")
 
 
@@ -170,6 +171,22 @@ def test_without_a_folder_to_keep_it_in_it_is_only_slower(tmp_path: Path, caplog
     found = Backend("openvino", cache=no_folder / "cache").network(nn.Identity(), pictures[:1], path)(pictures)
     np.testing.assert_allclose(found, 3.0 * pictures, rtol=0.01)
     assert "compiled networks are not kept" in caplog.text
+
+
+@pytest.mark.parametrize("index", range(3))
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("device", DEVICES)
+def test_captured_pictures_give_what_the_module_gives(device: str, half: bool, index: int) -> None:
+    module, pictures = networks()[index]
+    with torch.no_grad():
+        expected = module(torch.from_numpy(pictures)).numpy()
+    place, sizes = torch.device(device), (8, 16)
+    run = Sized(CapturedPictures(folded(module), place, pictures[:1], sizes, half), pictures[:1], sizes, sizes)
+    told = slice(0, 1) if index == 0 else slice(None)  # where an untrained locator's peak lies hangs on the last digit
+    for _ in range(2):  # a graph is replayed
+        found, expected = run(pictures)[..., told], expected[..., told]
+        assert found.dtype == np.float32
+        assert np.linalg.norm(found - expected) < (0.05 if half else 1e-3) * np.linalg.norm(expected)
 
 
 def test_what_cannot_be_is_said() -> None:

@@ -18,7 +18,7 @@ from models.vit import Way
 CPU = torch.device("cpu")
 CONFIG = PaperConfig.reduced()
 FIGURES = {
-    "device", "matrix_tflops", "utilisation", "max_streams", "lag_ms_p95", "final_caption_ms_p95", "test_set_s", "goals_met",
+    "device", "matrix_tflops", "utilisation", "efficiency", "max_streams", "lag_ms_p95", "final_caption_ms_p95", "test_set_s", "goals_met",
 }  # fmt: skip
 
 
