@@ -157,10 +157,9 @@ class CapturedPictures:
         self._half = torch.autocast(device.type, torch.bfloat16, enabled=half, cache_enabled=False)
         if half:
             for part in module.modules():
-                if isinstance(part, nn.Conv2d):
-                    part.to(dtype=torch.bfloat16, memory_format=torch.channels_last)
-                elif isinstance(part, nn.Linear):
+                if isinstance(part, nn.Conv2d | nn.Linear):
                     part.to(torch.bfloat16)
+            self._module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         on_gpu, shape = device.type == "cuda", example.shape[1:]
         self._pinned = {size: torch.zeros((size, *shape), dtype=torch.uint8, pin_memory=on_gpu) for size in sizes}
         pool = torch.cuda.graph_pool_handle() if on_gpu else None

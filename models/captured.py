@@ -31,7 +31,8 @@ class CapturedStep:
     Inputs may lie in pinned host memory: they are copied into the graph's own buffers without blocking, so the caller
     leaves them alone until the step has run. The outputs are copies of the graph's own buffers. Graphs that never run
     at the same time may share one memory `pool` (`torch.cuda.graph_pool_handle()`). Everything runs on the caller's
-    current stream; no gradients.
+    current stream; no gradients. Steps that run beside each other are made on different streams too: what cuBLAS works in
+    belongs to the stream of the recording, and two graphs that write there at once never end.
 
     Weights must stay where they are after recording; a module that was moved or reloaded needs a new CapturedStep.
     """
@@ -95,8 +96,10 @@ class CapturedStep:
 
     def _record(self, pool: Any) -> None:
         """Records; nothing is computed, so the state stays as it is. Other threads may use the device meanwhile."""
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"), torch.inference_mode():
+        graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self.device)
+        stream = None if current == torch.cuda.default_stream(self.device) else current  # there nothing can be recorded
+        recording = torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local")
+        with recording, torch.inference_mode():
             self._outputs = _as_tuple(self._function(*self._inputs))
         self._graph = graph
 

@@ -6,6 +6,7 @@ CPU the same calls run one after the other.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from models.clock import CHUNK_FRAMES
 from models.paper import PaperSight, PaperTemporal
 
 IN_FLIGHT = 2
+PATIENCE_S, POLL_S = 20.0, 2e-4
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,12 @@ class Ticket:
     done: Any = None
 
     def wait(self) -> None:
-        """Sleeps, not spins, until the batch is done."""
-        if self.done is not None:
-            self.done.synchronize()
+        """Sleeps, not spins, until the batch is done; raises TimeoutError where the device does not come back."""
+        given_up_s = time.perf_counter() + PATIENCE_S
+        while self.done is not None and not self.done.query():
+            if time.perf_counter() > given_up_s:
+                raise TimeoutError(f"a batch was not done after {PATIENCE_S:.0f} s: the device hangs")
+            time.sleep(POLL_S)
 
 
 class Lane:
@@ -72,8 +77,10 @@ class PaperEngine:
         self._boxes = [torch.zeros(largest, CHUNK_FRAMES, 4, 4, device=self.device) for _ in range(IN_FLIGHT)]
         self._turn = 0
         self._pools = [torch.cuda.graph_pool_handle() if self.device.type == "cuda" else None for _ in range(2)]
-        self._sights = {size: self._sight_step(size) for size in self.batches}
-        self._temporals = {size: self._temporal_step(size) for size in self.batches}
+        with self._see.use():
+            self._sights = {size: self._sight_step(size) for size in self.batches}
+        with self._hear.use():
+            self._temporals = {size: self._temporal_step(size) for size in self.batches}
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
@@ -113,7 +120,7 @@ class PaperEngine:
     def _ticket(self, log_probs: Tensor, symbols: Tensor) -> Ticket:
         if self.device.type != "cuda":
             return Ticket(log_probs, symbols)
-        done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        done = torch.cuda.Event()  # type: ignore[no-untyped-call]
         ticket = Ticket(self._to_host(log_probs), self._to_host(symbols), done)
         done.record()
         return ticket

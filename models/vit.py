@@ -8,6 +8,7 @@ for ViT-B). A block takes the residual stream and what is to be added to it, so 
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from models.captured import compiled
 from models.config import Config
 from models.vit_weights import Layer, of_transformers
 
+TILE = 64  # patches that our own attention takes at a time
 PATCH_ALIGNMENT = 64  # values of a patch are padded to a multiple of this: tensor cores want aligned rows
 
 
@@ -68,13 +70,12 @@ class VisionConfig(Config):
 class Way:
     """How the blocks are computed; all ways agree but for rounding, the device decides which is quickest.
 
-    `cudnn` attention is cuDNN's kernel instead of the one that PyTorch picks (on CUDA alone).
-    `split` attention runs the patches' keys and queries through the attention kernel, whose tiles 256 of them fill
-    evenly, and joins the class token by the log of the softmax sum. `epilogue` GELU is computed by the matrix product
-    itself, on CUDA in its tanh form: off by at most 5e-4, below bf16's rounding.
+    `whole` attention is the kernel that PyTorch picks; `triton` our own (models/patch_attention.py, on CUDA alone) where
+    patches fill its tiles, and else PyTorch's. `epilogue` GELU is computed by the matrix product itself, on CUDA in its
+    tanh form: off by at most 5e-4, below bf16's rounding.
     """
 
-    attention: Literal["whole", "cudnn", "split"] = "whole"
+    attention: Literal["whole", "triton"] = "whole"
     gelu: Literal["exact", "epilogue"] = "exact"
     compiled: bool = False
 
@@ -128,13 +129,16 @@ class VisionTransformer:
     @torch.no_grad()
     def __call__(self, patches: Tensor) -> Tensor:
         """Class tokens (pictures, dim) after the last norm."""
-        mix, widen = self._mix(), _WIDEN[self.way.gelu]
-        stream = self.first + pad(linear(patches, self.patch), (0, 0, 1, 0))
+        if self.way.attention == "triton":
+            importlib.import_module("models.patch_attention")  # makes the operator known; needs Triton
+        mix, widen = self._maybe_compiled(_MIX[self.way.attention]), _WIDEN[self.way.gelu]
+        stream = self._maybe_compiled(_begin)(patches, self.patch, self.first)
         added = torch.zeros_like(stream)
         for layer in self.layers[:-1]:
             stream, normed = mix(stream, added, layer, self.config.heads, self.config.eps)
             added = linear(widen(normed, layer), layer.narrow, layer.narrow_bias)
-        token = _last(stream, added, self.layers[-1], self.config.heads, self.config.eps)
+        last = self._maybe_compiled(_last)
+        token = last(stream, added, self.layers[-1], self.config.heads, self.config.eps)
         return layer_norm(token, token.shape[-1:], self.norm, self.norm_bias, self.config.eps)
 
     def to(self, dtype: torch.dtype) -> VisionTransformer:
@@ -144,52 +148,37 @@ class VisionTransformer:
     def _named(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("patch", "first", "norm", "norm_bias", "layers")}
 
-    def _mix(self) -> Callable[..., tuple[Tensor, Tensor]]:
-        mix = _MIX[self.way.attention]
-        return compiled(mix) if self.way.compiled else mix
+    def _maybe_compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return compiled(function) if self.way.compiled else function
 
 
-def attend_split(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Attention (pictures, heads, tokens, channels) with the first token apart; equal to attention over all.
-
-    Softmax over patches and class token is a mean of both weighted by sigmoid(class score - log sum of the patches').
-    """
-    scale = queries.shape[-1] ** -0.5
-    first, rest = queries[:, :, :1], queries[:, :, 1:]
-    mixed, log_sum = _attention_with_log_sum(rest, keys[:, :, 1:], values[:, :, 1:])
-    score = (rest.float() * keys[:, :, :1].float()).sum(-1) * scale
-    share = torch.sigmoid(score - log_sum)[..., None].to(mixed.dtype)
-    return torch.cat((scaled_dot_product_attention(first, keys, values), torch.lerp(mixed, values[:, :, :1], share)), 2)
+def _attend(joined: Tensor) -> Tensor:
+    """Attention of queries, keys and values (pictures, tokens, 3, heads, channels) -> (pictures, tokens, dim)."""
+    queries, keys, values = joined.permute(2, 0, 3, 1, 4).unbind(0)
+    return scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2)
 
 
-def _attention_with_log_sum(queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    if queries.is_cuda:
-        found = torch.ops.aten._scaled_dot_product_flash_attention(queries, keys, values)
-    else:
-        found = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(queries, keys, values)
-    return found[0], found[1]
-
-
-def attend_cudnn(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """The same attention by cuDNN; raises RuntimeError where PyTorch has none."""
-    found = torch.ops.aten._scaled_dot_product_cudnn_attention(queries, keys, values, None, False)
-    mixed: Tensor = found[0]
+def _attend_triton(joined: Tensor) -> Tensor:
+    """The same in tiles of patches."""
+    fills = (joined.shape[1] - 1) % TILE == 0
+    mixed: Tensor = torch.ops.signbind.attend_patches(joined) if fills else _attend(joined)
     return mixed
 
 
+def _begin(patches: Tensor, embedding: Tensor, first: Tensor) -> Tensor:
+    """The residual stream before the first block."""
+    return first + pad(linear(patches, embedding), (0, 0, 1, 0))
+
+
 def _mix_whole(stream: Tensor, added: Tensor, layer: Layer, heads: int, eps: float) -> tuple[Tensor, Tensor]:
-    return _mixed(stream, added, layer, heads, eps, scaled_dot_product_attention)
+    return _mixed(stream, added, layer, heads, eps, _attend)
 
 
-def _mix_split(stream: Tensor, added: Tensor, layer: Layer, heads: int, eps: float) -> tuple[Tensor, Tensor]:
-    return _mixed(stream, added, layer, heads, eps, attend_split)
+def _mix_triton(stream: Tensor, added: Tensor, layer: Layer, heads: int, eps: float) -> tuple[Tensor, Tensor]:
+    return _mixed(stream, added, layer, heads, eps, _attend_triton)
 
 
-def _mix_cudnn(stream: Tensor, added: Tensor, layer: Layer, heads: int, eps: float) -> tuple[Tensor, Tensor]:
-    return _mixed(stream, added, layer, heads, eps, attend_cudnn)
-
-
-_MIX = {"whole": _mix_whole, "cudnn": _mix_cudnn, "split": _mix_split}
+_MIX = {"whole": _mix_whole, "triton": _mix_triton}
 
 
 def _mixed(
@@ -200,9 +189,7 @@ def _mixed(
     stream = stream + added
     normed = layer_norm(stream, (dim,), layer.norm1, layer.norm1_bias, eps)
     joined = linear(normed, layer.qkv, layer.qkv_bias).view(pictures, tokens, 3, heads, dim // heads)
-    queries, keys, values = joined.permute(2, 0, 3, 1, 4).unbind(0)
-    mixed = attend(queries, keys, values).transpose(1, 2).reshape(pictures, tokens, dim)
-    stream = stream + linear(mixed, layer.out, layer.out_bias)
+    stream = stream + linear(attend(joined), layer.out, layer.out_bias)
     return stream, layer_norm(stream, (dim,), layer.norm2, layer.norm2_bias, eps)
 
 

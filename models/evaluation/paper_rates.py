@@ -20,12 +20,9 @@ from models.vit import Way
 
 Say = Callable[[str], None]
 
-WAYS = tuple(
-    Way(attention=attention, gelu=gelu, compiled=True)  # type: ignore[arg-type]
-    for attention, gelu in (("whole", "epilogue"), ("cudnn", "epilogue"), ("split", "epilogue"), ("whole", "exact"))
-)
+WAYS = (Way("triton", "epilogue", compiled=True), Way("whole", "epilogue", compiled=True))
 """What may be best on a GPU; the plain way without compilation is tried as well."""
-PLAIN_WAYS = (Way(attention="split"), Way(gelu="epilogue"))
+PLAIN_WAYS = (Way(gelu="epilogue"),)
 """On a CPU."""
 
 

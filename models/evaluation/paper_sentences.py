@@ -27,7 +27,8 @@ class Burst:
         device = model.head.device
         self.rows, self.device = rows, device
         self.lane = Lane(device, priority=-1)
-        self._sentences = Sentences(model, rows, PROMPT, NEW, compile_blocks)
+        with self.lane.use():
+            self._sentences = Sentences(model, rows, PROMPT, NEW, compile_blocks)
         self._drawn = torch.Generator().manual_seed(0)
         if device.type == "cuda":
             torch.cuda.synchronize(device)

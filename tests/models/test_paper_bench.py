@@ -1,6 +1,7 @@
 """`signbind bench paper` at reduced size on a CPU: every part runs, and one that fails costs only itself."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,14 @@ from models.evaluation import paper
 from models.evaluation.paper_load import Camera, LiveRun, Load
 from models.evaluation.paper_rates import Sighted, ways_tried
 from models.paper import PaperConfig, PaperSight, PaperTemporal
-from models.paper_engine import PaperEngine
+from models.paper_engine import PaperEngine, Ticket
 from models.vit import Way
 
 CPU = torch.device("cpu")
 CONFIG = PaperConfig.reduced()
 FIGURES = {
-    "device", "matrix_tflops", "utilisation", "efficiency", "max_streams", "lag_ms_p95", "final_caption_ms_p95", "test_set_s", "goals_met",
+    "device", "matrix_tflops", "utilisation", "efficiency", "max_streams", "lag_ms_p95", "final_caption_ms_p95",
+    "test_set_s", "goals_met",
 }  # fmt: skip
 
 
@@ -79,10 +81,11 @@ def test_a_growing_queue_is_not_carried() -> None:
 
 
 def test_a_way_that_cannot_be_computed_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.evaluation.paper_rates.PLAIN_WAYS", (Way(attention="cudnn"),))
+    monkeypatch.setattr("models.evaluation.paper_rates.PLAIN_WAYS", (Way(attention="triton"),))
+    monkeypatch.setitem(sys.modules, "models.patch_attention", None)  # as where there is no Triton
     sight = PaperSight.random(CONFIG, CPU, torch.float32)
     found = ways_tried(Sighted(sight, Camera(CONFIG, CPU, 4), 2), 0.05, lambda _: None)
-    assert str(found["cudnn, exact gelu, eager"]).startswith("failed: ")
+    assert str(found["triton, exact gelu, eager"]).startswith("failed: ")
     assert sight.large.way == Way()
 
 
@@ -95,3 +98,13 @@ def test_graphs_on_a_gpu_give_what_the_cpu_gives() -> None:
     torch.testing.assert_close(
         CapturedStep(sight, (frames, boxes))(frames, boxes)[0], sight(frames, boxes), atol=1e-3, rtol=1e-3
     )
+
+
+def test_a_device_that_does_not_come_back_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Never:
+        def query(self) -> bool:
+            return False
+
+    monkeypatch.setattr("models.paper_engine.PATIENCE_S", 0.01)
+    with pytest.raises(TimeoutError, match="the device hangs"):
+        Ticket(torch.zeros(1), torch.zeros(1), Never()).wait()

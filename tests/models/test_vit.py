@@ -8,11 +8,11 @@ from torch import Tensor
 from transformers import Dinov2Config, Dinov2Model, ViTConfig, ViTModel
 
 from models.patches import DEVIATION, MEAN, Patching, colours, cut
-from models.vit import VisionConfig, VisionTransformer, Way, attend_split
+from models.vit import VisionConfig, VisionTransformer, Way
 from models.vit_weights import plain_name
 
 SIZES = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 3, "hidden_dropout_prob": 0.0}
-WAYS = (Way("whole", "exact"), Way("whole", "epilogue"), Way("split", "exact"), Way("split", "epilogue"))
+WAYS = (Way(gelu="exact"), Way(gelu="epilogue"))
 
 
 def _dinov2() -> Any:
@@ -55,13 +55,6 @@ def test_it_equals_transformers(make: Any, way: Way) -> None:
     want = Patching(sizes.picture_px, sizes.patch_px, sizes.patch_values, torch.float32)
     patches = cut(frames, boxes, colours("cpu"), want)
     torch.testing.assert_close(fast(patches), expected, atol=1e-4, rtol=1e-4)
-
-
-def test_split_attention_is_attention() -> None:
-    torch.manual_seed(0)
-    queries, keys, values = torch.randn(3, 2, 4, 17, 8).unbind(0)
-    whole = torch.nn.functional.scaled_dot_product_attention(3 * queries, keys, values)
-    torch.testing.assert_close(attend_split(3 * queries, keys, values), whole, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
