@@ -275,15 +275,19 @@ def doubted(tokens: Sequence[Token], vocabulary: Sequence[str] = (), running: bo
     """The tokens with one or two letters that no list has believed no more, so that they read UNCLEAR.
 
     A hand on its way to a sign looks like a letter for a moment, and some signs are made with a letter's handshape: of such
-    letters in recognised sentences most were spelled by nobody, and none was the word that was. While a segment is `running`
-    its last word may still grow, and stands.
+    letters in recognised sentences most were spelled by nobody, and none was the word that was. A segment that ended with
+    nothing else has said nothing: no tokens. While it is `running` its last word may still grow, and stands.
     """
     last = len(tokens) - 1
-    return tuple(
-        replace(token, posterior=0.0, letters=(0.0,) * len(token.text))
-        if _says_little(token) and not (running and place == last) and not verified(token, vocabulary).listed
-        else token
+    little = [
+        _says_little(token) and not (running and place == last) and not verified(token, vocabulary).listed
         for place, token in enumerate(tokens)
+    ]
+    if all(little):
+        return ()
+    return tuple(
+        replace(token, posterior=0.0, letters=(0.0,) * len(token.text)) if doubt else token
+        for token, doubt in zip(tokens, little, strict=True)
     )
 
 

@@ -254,7 +254,7 @@ class EngineStep:
         self, stream: Stream, update: Update, hypothesis: Hypothesis, draft: Caption | None
     ) -> None:
         """Asks for the sentence of an ended segment, or of a running one (which only spare time is spent on, if any)."""
-        if hypothesis.tokens and draft is not None and stream.opened.refine_deadline_s > 0:
+        if draft is not None and draft.text and stream.opened.refine_deadline_s > 0:
             deadline_s = time.monotonic() + stream.opened.refine_deadline_s
             self._refine(
                 RefineRequest(

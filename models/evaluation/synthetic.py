@@ -88,6 +88,8 @@ def recorded(captions: Sequence[Explained], truth: str) -> list[str]:
     lines = []
     for spoken in captions:
         caption = spoken.caption
+        if not caption.text:
+            continue
         right = words_right([word.text for word in caption.words], truth)
         words = [
             {"features": features, "right": int(own)} for features, own in zip(spoken.word_features, right, strict=True)

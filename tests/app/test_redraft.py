@@ -1,4 +1,4 @@
-"""The language model's word on a running segment: a revision of its draft, unless the segment has gone on."""
+"""What becomes of drafts: a sentence of the language model's is the next revision, and words that were none are taken back."""
 
 from __future__ import annotations
 
@@ -55,3 +55,10 @@ def test_a_sentence_that_comes_too_late_is_not_said(book: CaptionBook) -> None:
 def test_who_wants_no_drafts_gets_none_of_these(book: CaptionBook) -> None:
     book.choices.interim = False
     assert book.redraft(RefinedDraft(1, 0, hypothesis(ME), caption("I am here."), 30.0), 2.0) == []
+
+
+def test_a_draft_that_was_no_word_after_all_is_taken_back_at_once(book: CaptionBook) -> None:
+    *_, final = book.told(Update("ended", 0, 800, hypothesis(ME)), Caption("", (), 0.0), MEASURED, 2.0)
+    assert isinstance(final, CaptionEvent)
+    assert (final.rev, final.is_final, final.text) == (2, True, "")
+    assert not book.awaits_finals

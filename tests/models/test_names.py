@@ -140,7 +140,13 @@ def test_a_single_letter_is_not_believed_as_a_name() -> None:
     assert texts(doubted(tokens)) == [UNCLEAR, "Maria", "5"]
     assert doubted(tokens)[0].start_ms == tokens[0].start_ms
     assert verified(doubted(tokens)[0]).confidence < 0.05
-    assert texts(doubted(spelled("HH"))) == [UNCLEAR], "nor one seen twice in a row"
+    assert texts(doubted(spelled("HH", "MARIA"))) == [UNCLEAR, "Maria"], "nor one seen twice in a row"
+
+
+def test_a_segment_of_nothing_but_single_letters_has_said_nothing() -> None:
+    assert doubted(spelled("N")) == doubted(spelled("SJ", "HH")) == ()
+    assert texts(doubted(spelled("N"), running=True)) == ["N"], "it may still become a word"
+    assert texts(doubted(spelled("OK"))) == ["OK"]
 
 
 def test_two_letters_are_a_word_where_a_list_or_the_session_has_them() -> None:
