@@ -73,15 +73,15 @@ class Backend:
         return "openvino" if self.device == "cpu" and has_openvino() else "torch"
 
     def network(
-        self, module: nn.Module, example: Pictures, eight_bits: Path | None = None, sizes: Sequence[int] = SIZES
-    ) -> Network:
+        self, module: nn.Module, example: Pictures, eight_bits: Path | None = None, sizes: Sequence[int] = SIZES,
+        *, measures: bool = False,
+    ) -> Network:  # fmt: skip
         """The module, folded, as a function; `example` is one picture as it comes, (1, ...); `eight_bits` the same network
-        in that form, if there is one; `sizes` its batches."""
+        in that form, if there is one; `sizes` its batches. What `measures` places is never in bfloat16 on a GPU."""
         if self.device != "cpu":
             sizes = (*sizes, 2 * sizes[-1], 4 * sizes[-1])  # a GPU is filled by more pictures than a core
-            captured = CapturedPictures(
-                folded(module), torch.device(self.device), example, sizes, self.precision != "f32"
-            )
+            half = self.precision != "f32" and not measures
+            captured = CapturedPictures(folded(module), torch.device(self.device), example, sizes, half)
             return Sized(captured, example, sizes=sizes)
         if self.chosen == "torch":
             return Sized(_torch(folded(module)), example, sizes, sizes)

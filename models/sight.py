@@ -113,7 +113,10 @@ class Sight:
 
         self.networks = PictureNetworks(
             backend.network(
-                PeakLocator(locator), np.zeros((1, SMALL_HEIGHT, SMALL_WIDTH, 3), np.uint8), small("locate")
+                PeakLocator(locator),
+                np.zeros((1, SMALL_HEIGHT, SMALL_WIDTH, 3), np.uint8),
+                small("locate"),
+                measures=True,
             ),
             backend.network(hand, np.zeros((1, crops.HAND_SIDE, crops.HAND_SIDE, 3), np.uint8), small("hand_encoder")),
             backend.network(mouth, np.zeros((1, crops.MOUTH_SIDE, crops.MOUTH_SIDE), np.uint8), small("mouth_encoder")),
