@@ -106,7 +106,8 @@ async def show_captions(events: AsyncIterator[Event]) -> None:
             raise_if_error(event)
             if event["type"] == "caption" and event["is_final"]:
                 screen.update(Text(""), refresh=console.is_terminal)
-                console.print(final_line(event))
+                if event["text"]:
+                    console.print(final_line(event))
             elif console.is_terminal and (line := passing_line(event)):
                 screen.update(Text(line, style="dim"), refresh=True)
 

@@ -26,7 +26,7 @@ async def transcribe(services: Services, file: int, options: Options, interim: b
     finals: list[CaptionEvent] = []
 
     def hear(event: Event) -> None:
-        if isinstance(event, CaptionEvent) and event.is_final:
+        if isinstance(event, CaptionEvent) and event.is_final and event.text:
             finals.append(event)
 
     choices = choices_of(options, services, interim)

@@ -27,13 +27,14 @@ function options() {
 }
 
 function showFinal(caption) {
+  $("draft").hidden = true;
+  if (!caption.text) return; // the draft was no word after all
   const item = document.createElement("li");
   item.append(...captionParts(caption));
   $("captions").append(item);
   $("captions").scrollTop = $("captions").scrollHeight;
   finals.push(caption);
   $("vtt").disabled = $("srt").disabled = false;
-  $("draft").hidden = true;
 }
 
 function showDraft(caption) {
@@ -49,6 +50,7 @@ function hear(event) {
   } else if (event.type === "status") $("meter").textContent = meterLine(event);
   else if (event.type === "signing.started") say("Signing.");
   else if (event.type === "signing.ended") say("Resting.");
+  else if (event.type === "error" && event.code === "not_ready") say("The server is still loading its weights; it begins as soon as it can.");
   else if (event.type === "go_away") say("The server ends this session soon.");
 }
 

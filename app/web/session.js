@@ -1,5 +1,7 @@
 // One live session: bytes of a source to /v1/live, events to `hear`; `over` is called once, with an error's text or "".
 
+const LONGEST_LOADING_MS = 120_000;
+
 async function subprotocols(key) {
   if (!key) return [];
   const answer = await fetch("/v1/tokens", { method: "POST", headers: { Authorization: `Bearer ${key}` } });
@@ -15,7 +17,9 @@ export class Session {
     this.over = over;
     this.problem = "";
     this.finished = false;
-    subprotocols(key).then((names) => this.connect(options, names)).catch((error) => this.end(error.message));
+    this.until = Date.now() + LONGEST_LOADING_MS;
+    this.start = () => subprotocols(key).then((names) => this.connect(options, names)).catch((error) => this.end(error.message));
+    this.start();
   }
 
   connect(options, names) {
@@ -23,7 +27,14 @@ export class Session {
     this.socket = new WebSocket(`${scheme}://${location.host}/v1/live`, names);
     this.socket.onopen = () => this.say({ type: "session.start", media: this.source.media, ...options });
     this.socket.onmessage = ({ data }) => this.take(JSON.parse(data));
-    this.socket.onclose = ({ code }) => this.end(code === 1000 || this.problem ? "" : "The connection to the server broke off: look whether it still runs, then begin again.");
+    this.socket.onclose = ({ code }) => this.isLoading && !this.finished ? this.again() : this.end(code === 1000 || this.problem ? "" : "The connection to the server broke off: look whether it still runs, then begin again.");
+  }
+
+  // The server loads its weights for some seconds after its start; no video was sent yet.
+  again() {
+    this.isLoading = false;
+    this.problem = "";
+    setTimeout(() => this.finished ? this.end("") : this.start(), this.pause_ms);
   }
 
   say(message) {
@@ -31,7 +42,11 @@ export class Session {
   }
 
   take(event) {
-    if (event.type === "error") this.problem = event.message;
+    if (event.type === "error") {
+      this.problem = event.message;
+      this.isLoading = event.code === "not_ready" && Date.now() < this.until;
+      this.pause_ms = event.retry_after_ms;
+    }
     if (event.type === "session.ready" && this.finished) this.say({ type: "close" });
     else if (event.type === "session.ready") this.source.begin((bytes) => this.send(bytes), () => this.say({ type: "close" }));
     this.hear(event);
