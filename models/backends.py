@@ -36,8 +36,10 @@ Network = Callable[[Pictures], NDArray[np.float32]]
 Function = Callable[..., tuple[Tensor, ...]]
 BackendName = Literal["auto", "torch", "openvino"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
-SIZES = (8, 16, 24, 32, 40, 48, 56, 64)
-"""Batches that are prepared: a chunk has 8 frames and up to 16 hands."""
+MOST = 64
+"""Pictures in a batch on a core: more take no less time each."""
+CAPTURED = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Batches on a GPU, a captured graph each; others are padded to the next."""
 
 
 @dataclass(frozen=True)
@@ -73,21 +75,19 @@ class Backend:
         return "openvino" if self.device == "cpu" and has_openvino() else "torch"
 
     def network(
-        self, module: nn.Module, example: Pictures, eight_bits: Path | None = None, sizes: Sequence[int] = SIZES,
-        *, measures: bool = False,
-    ) -> Network:  # fmt: skip
+        self, module: nn.Module, example: Pictures, eight_bits: Path | None = None, *, measures: bool = False
+    ) -> Network:
         """The module, folded, as a function; `example` is one picture as it comes, (1, ...); `eight_bits` the same network
-        in that form, if there is one; `sizes` its batches. What `measures` places is never in bfloat16 on a GPU."""
+        in that form, if there is one. What `measures` places is never in bfloat16 on a GPU."""
         if self.device != "cpu":
-            sizes = (*sizes, 2 * sizes[-1], 4 * sizes[-1])  # a GPU is filled by more pictures than a core
             half = self.precision != "f32" and not measures
-            captured = CapturedPictures(folded(module), torch.device(self.device), example, sizes, half)
-            return Sized(captured, example, sizes=sizes)
+            captured = CapturedPictures(folded(module), torch.device(self.device), example, CAPTURED, half)
+            return Sized(captured, example, CAPTURED)
         if self.chosen == "torch":
-            return Sized(_torch(folded(module)), example, sizes, sizes)
+            return Sized(_torch(folded(module)), example)
         if self.precision == "int8" and eight_bits is not None and eight_bits.is_file():
-            return Sized(_openvino(str(eight_bits), self, _kept(eight_bits, self.cache)), example, sizes=sizes)
-        return Sized(_openvino(_converted(folded(module), example), self), example, sizes=sizes)
+            return Sized(_openvino(str(eight_bits), self, _kept(eight_bits, self.cache)), example)
+        return Sized(_openvino(_converted(folded(module), example), self), example)
 
     def function(self, module: nn.Module, example: tuple[Tensor, ...], graph: Path | None = None) -> Function:
         """The module as a function of tensors: on a GPU a captured graph, for shapes like the example's; on a CPU for any
@@ -109,18 +109,15 @@ def has_openvino() -> bool:
 
 
 class Sized:
-    """Cuts and pads batches to `sizes`; those of `prepared`, and at least the smallest, have run once when the object is made.
+    """Cuts batches of any size into parts that are as large as each other, and pads those to `sizes`, if there are some.
 
-    With OpenVINO the first run of another size takes some 8 ms more than the next: less than a start is held up by them all.
+    On a CPU there are none: a padded picture costs as much as one that is seen. OpenVINO takes some 8 ms more for the first
+    batch of another size, once in a worker's life.
     """
 
-    def __init__(
-        self, run: Network, example: Pictures, prepared: Sequence[int] = (), sizes: Sequence[int] = SIZES
-    ) -> None:
+    def __init__(self, run: Network, example: Pictures, sizes: Sequence[int] = range(1, MOST + 1)) -> None:
         self._run, self._sizes = run, sizes
         self._outputs = run(np.repeat(example, sizes[0], 0)).shape[1:]
-        for size in prepared[1:]:
-            run(np.repeat(example, size, 0))
 
     def __call__(self, pictures: Pictures) -> NDArray[np.float32]:
         if not len(pictures):
@@ -210,7 +207,7 @@ def _openvino(model: Any, backend: Backend, kept: Mapping[str, str] | None = Non
     def run(pictures: Pictures) -> NDArray[np.float32]:
         request = free.get()
         try:
-            request.infer([pictures], share_inputs=True, share_outputs=True)
+            request.infer({0: pictures}, share_inputs=True, share_outputs=True)
             return np.array(request.get_output_tensor(0).data, np.float32)
         finally:
             free.put(request)

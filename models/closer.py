@@ -27,8 +27,6 @@ from models.layout import GEOMETRY, HAND
 
 CLOSER = "closer"
 """Its name in a checkpoint, which may be without one."""
-SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
-"""Batches of looks that are prepared: a look is dear, and a chunk may have but one."""
 OF_ONE_HAND = 6
 """Geometry channels of one hand (models/crops.py): seen, x, y, log side, dx, dy."""
 FACE_SEEN = 21
@@ -126,7 +124,7 @@ class Closer(nn.Module):
     def looking(self, backend: Backend) -> Network:
         """The trunk as the backend runs it."""
         side = self.config.side_px
-        return backend.network(self.trunk, np.zeros((1, side, side, 3), np.uint8), sizes=SIZES)
+        return backend.network(self.trunk, np.zeros((1, side, side, 3), np.uint8))
 
     @torch.inference_mode()
     def wanted(self, known: Tensor, geometry: Tensor, left: Tensor) -> Tensor:
