@@ -36,8 +36,10 @@ Network = Callable[[Pictures], NDArray[np.float32]]
 Function = Callable[..., tuple[Tensor, ...]]
 BackendName = Literal["auto", "torch", "openvino"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
-MOST = 64
-"""Pictures in a batch on a core: more take no less time each."""
+SIZES = (1, 2, 3, *range(4, 65, 4))
+"""Batches on a core: more pictures take no less time each."""
+FEW = (*range(1, 9), 10, 12, 14, 16, 20, 24, 28, 32)
+"""The same for a network whose pictures are few and dear."""
 CAPTURED = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Batches on a GPU, a captured graph each; others are padded to the next."""
 
@@ -75,19 +77,20 @@ class Backend:
         return "openvino" if self.device == "cpu" and has_openvino() else "torch"
 
     def network(
-        self, module: nn.Module, example: Pictures, eight_bits: Path | None = None, *, measures: bool = False
-    ) -> Network:
+        self, module: nn.Module, example: Pictures, eight_bits: Path | None = None, sizes: Sequence[int] = SIZES,
+        *, measures: bool = False,
+    ) -> Network:  # fmt: skip
         """The module, folded, as a function; `example` is one picture as it comes, (1, ...); `eight_bits` the same network
-        in that form, if there is one. What `measures` places is never in bfloat16 on a GPU."""
+        in that form, if there is one; `sizes` its batches on a CPU. What `measures` places is never in bfloat16 on a GPU."""
         if self.device != "cpu":
             half = self.precision != "f32" and not measures
             captured = CapturedPictures(folded(module), torch.device(self.device), example, CAPTURED, half)
             return Sized(captured, example, CAPTURED)
         if self.chosen == "torch":
-            return Sized(_torch(folded(module)), example)
+            return Sized(_torch(folded(module)), example, sizes)
         if self.precision == "int8" and eight_bits is not None and eight_bits.is_file():
-            return Sized(_openvino(str(eight_bits), self, _kept(eight_bits, self.cache)), example)
-        return Sized(_openvino(_converted(folded(module), example), self), example)
+            return Sized(_openvino(str(eight_bits), self, _kept(eight_bits, self.cache)), example, sizes)
+        return Sized(_openvino(_converted(folded(module), example), self), example, sizes)
 
     def function(self, module: nn.Module, example: tuple[Tensor, ...], graph: Path | None = None) -> Function:
         """The module as a function of tensors: on a GPU a captured graph, for shapes like the example's; on a CPU for any
@@ -109,13 +112,13 @@ def has_openvino() -> bool:
 
 
 class Sized:
-    """Cuts batches of any size into parts that are as large as each other, and pads those to `sizes`, if there are some.
+    """Cuts batches of any size into parts that are as large as each other, and pads those to `sizes`.
 
-    On a CPU there are none: a padded picture costs as much as one that is seen. OpenVINO takes some 8 ms more for the first
-    batch of another size, once in a worker's life.
+    A padded picture costs as much as one that is seen. But OpenVINO takes longer for the first batch of another size (4 to 30 ms,
+    once in a worker's life) and 1 ms more for any that is not as large as the last, so not every size is one.
     """
 
-    def __init__(self, run: Network, example: Pictures, sizes: Sequence[int] = range(1, MOST + 1)) -> None:
+    def __init__(self, run: Network, example: Pictures, sizes: Sequence[int] = SIZES) -> None:
         self._run, self._sizes = run, sizes
         self._outputs = run(np.repeat(example, sizes[0], 0)).shape[1:]
 
