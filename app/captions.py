@@ -108,9 +108,7 @@ class CaptionBook:
             segment.ended, segment.draft = update.hypothesis, draft
             if not self._has_words(segment):
                 del self.open[update.segment_id]
-            elif (
-                draft is not None and not draft.text
-            ):  # what was shown is taken back at once: there is nothing to write
+            elif draft is not None and not draft.text:  # what was shown is taken back: there is nothing to write
                 final = self.finish(update.segment_id, None, 0.0, now_s)
                 events += [final] if final is not None else []
         return events

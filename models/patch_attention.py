@@ -8,27 +8,21 @@ tiles hold patches alone; the class token's key and value are where each row's r
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from models.vit import TILE
+
 LOG2_E = 1.4426950408889634
 
 
-class Tiles(NamedTuple):
-    """Queries and keys in a tile, warps of a program, loads in flight."""
-
-    rows: int = 64
-    columns: int = 64
-    warps: int = 4
-    stages: int = 3
-
-
-BEST = Tiles()
-"""Of eleven tried on an H100: 0.35 ms for 384 pictures; others took 0.37 to 0.66."""
+WARPS, STAGES = 4, 3
+"""Of a program, and its loads in flight. With tiles of 64, the best of eleven tried on an H100: 0.35 ms for 384 pictures; others
+took 0.37 to 0.66."""
 
 
 @triton.jit
@@ -102,39 +96,27 @@ def _class_row(
     tl.store(into + channel, (mixed / total).to(asked.dtype))
 
 
-def fits(tokens: int, tiles: Tiles = BEST) -> bool:
-    """Whether patches fill the tiles evenly."""
-    return (tokens - 1) % tiles.rows == 0 and (tokens - 1) % tiles.columns == 0
-
-
 @torch.library.custom_op("signbind::attend_patches", mutates_args=())
 def attend_patches(joined: Tensor) -> Tensor:
     """Queries, keys and values (pictures, tokens, 3, heads, channels), contiguous -> (pictures, tokens, heads * channels).
 
     Raises ValueError where the tokens but the first do not fill its tiles.
     """
-    return launched(joined, BEST)
+    pictures, tokens, _, heads, channels = joined.shape
+    if (tokens - 1) % TILE or not joined.is_contiguous():
+        raise ValueError(
+            f"expected contiguous queries, keys and values of 1 + n * {TILE} tokens, but got {tuple(joined.shape)}: attend "
+            "another way"
+        )
+    out = joined.new_empty(pictures, tokens, heads * channels)
+    kernel: Any = _attend
+    kernel[pictures * heads * ((tokens - 1) // TILE + 1),](
+        joined, out, channels**-0.5 * LOG2_E, tokens, heads, channels, TILE, TILE, num_warps=WARPS, num_stages=STAGES
+    )
+    return out
 
 
 @attend_patches.register_fake
 def _shaped(joined: Tensor) -> Tensor:
     pictures, tokens, _, heads, channels = joined.shape
     return joined.new_empty(pictures, tokens, heads * channels)
-
-
-def launched(joined: Tensor, tiles: Tiles) -> Tensor:
-    """`attend_patches` with other tiles."""
-    pictures, tokens, _, heads, channels = joined.shape
-    if not fits(tokens, tiles) or not joined.is_contiguous():
-        raise ValueError(
-            f"expected contiguous queries, keys and values of 1 + n * {max(tiles.rows, tiles.columns)} tokens, but got "
-            f"{tuple(joined.shape)}: attend another way"
-        )
-    out = joined.new_empty(pictures, tokens, heads * channels)
-    grid = (pictures * heads * ((tokens - 1) // tiles.rows + 1),)
-    kernel: Any = _attend
-    kernel[grid](
-        joined, out, channels**-0.5 * LOG2_E, tokens, heads, channels, tiles.rows, tiles.columns,
-        num_warps=tiles.warps, num_stages=tiles.stages,
-    )  # fmt: skip
-    return out
