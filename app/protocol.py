@@ -136,7 +136,10 @@ class SigningEnded(Event):
 
 
 class CaptionEvent(Event):
-    """One caption; `is_final` is said once for a segment, and the caption never changes after it."""
+    """One caption; `is_final` is said once for a segment, and the caption never changes after it.
+
+    A final one without text takes back its drafts: no word was signed after all.
+    """
 
     type: Literal["caption"] = "caption"
     segment_id: int
