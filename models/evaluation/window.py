@@ -8,7 +8,8 @@
 All run on the same frames with the same weights, backend and threads, taking turns. The usual ways have their frames in one
 batch, and are given the smoothed boxes' state for nothing. Compared in the same run: the features of every frame, and the
 log posteriors of the growing segment and of a segment that is one window long. A later window's posteriors are others by
-design, since it has forgotten what came before it.
+design, since it has forgotten what came before it. Windows whose features are compared begin with a chunk: which of its frames
+a spelling hand is looked at closely in (`closer.LOOKED`) is counted from there. Those that are timed begin anywhere.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class Ways:
     def apart(self, features: Tensor, log_probs: NDArray[np.float32]) -> dict[str, float]:
         """The largest differences from what was `read`: windows all over the segment, and segments of growing length."""
         found = {"overlapping_features": 0.0, "growing_features": 0.0, "growing_log_probs": 0.0}
-        for start in range(0, len(self.frames) - WINDOW_FRAMES + 1, WINDOW_FRAMES - 1):
+        for start in range(0, len(self.frames) - WINDOW_FRAMES + 1, WINDOW_FRAMES + CHUNK_FRAMES):
             seen, said = self.again(start, WINDOW_FRAMES)
             note(found, "overlapping_features", seen - features[:, start : start + WINDOW_FRAMES])
             if start == 0:
