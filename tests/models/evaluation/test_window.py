@@ -1,12 +1,14 @@
 """Incremental against the usual ways, on a small random translator: equal outputs, and ratios that follow from the times."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from models.backends import Backend
+from models.closer import Closer, CloserConfig
 from models.evaluation import window
 from models.evaluation.networks import Networks
 from models.evaluation.window import WINDOW_FRAMES, Ways
@@ -44,6 +46,18 @@ def test_every_window_sees_what_was_seen_once(ways: Ways) -> None:
         torch.testing.assert_close(seen, features[:, start : start + WINDOW_FRAMES], rtol=0, atol=1e-4)
     assert seen_once == len(ways.frames)
     assert ways.sight.frames_encoded - seen_once == WINDOW_FRAMES * (len(ways.frames) - WINDOW_FRAMES + 1)
+
+
+def test_outputs_are_equal_where_hands_are_looked_at_closely_too(frames: list[np.ndarray]) -> None:
+    """As in the bundled weights: which frames are looked at is counted from where a chunk begins."""
+    closer = Closer(CloserConfig(picture_px=32, least=0.0)).eval()
+    for convolution in closer.trunk.layers.convolutions():  # as they are made, they see the same in all hands
+        torch.nn.init.kaiming_normal_(convolution.weight)
+    ways = Ways(replace(Networks.random(), closer=closer), frames, Backend("torch"))
+    features, log_probs = ways.read()
+    plain, _ = Ways(Networks.random(), frames, Backend("torch")).read()
+    assert (features - plain).abs().max() > 0.1, "hands were looked at closely"
+    assert max(ways.apart(features, log_probs).values()) <= 1e-4
 
 
 def test_another_answer_is_told(ways: Ways) -> None:
