@@ -38,9 +38,9 @@ BackendName = Literal["auto", "torch", "openvino"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 SIZES = (1, 2, 3, *range(4, 65, 4))
 """Batches on a core: more pictures take no less time each."""
-FEW = (*range(1, 9), 10, 12, 14, 16, 20, 24, 28, 32)
+SMALL_SIZES = (*range(1, 9), 10, 12, 14, 16, 20, 24, 28, 32)
 """The same for a network whose pictures are few and dear."""
-CAPTURED = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+CAPTURED_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Batches on a GPU, a captured graph each; others are padded to the next."""
 
 
@@ -84,8 +84,8 @@ class Backend:
         in that form, if there is one; `sizes` its batches on a CPU. What `measures` places is never in bfloat16 on a GPU."""
         if self.device != "cpu":
             half = self.precision != "f32" and not measures
-            captured = CapturedPictures(folded(module), torch.device(self.device), example, CAPTURED, half)
-            return Sized(captured, example, CAPTURED)
+            captured = CapturedPictures(folded(module), torch.device(self.device), example, CAPTURED_SIZES, half)
+            return Sized(captured, example, CAPTURED_SIZES)
         if self.chosen == "torch":
             return Sized(_torch(folded(module)), example, sizes)
         if self.precision == "int8" and eight_bits is not None and eight_bits.is_file():

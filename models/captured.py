@@ -32,7 +32,7 @@ class CapturedStep:
     leaves them alone until the step has run. The outputs are copies of the graph's own buffers. Graphs that never run
     at the same time may share one memory `pool` (`torch.cuda.graph_pool_handle()`). Everything runs on the caller's
     current stream; no gradients. Steps that run beside each other are made on different streams too: what cuBLAS works in
-    belongs to the stream of the recording, and on an H100 two graphs that wrote there at once never ended.
+    belongs to the stream of the recording, and two graphs must not write there at once.
 
     Weights must stay where they are after recording; a module that was moved or reloaded needs a new CapturedStep.
     """

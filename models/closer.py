@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.backends import FEW, Backend, Network
+from models.backends import SMALL_SIZES, Backend, Network
 from models.features import SYMBOLS
 from models.landmarks import SEEN, LandmarkTrunk
 from models.layout import GEOMETRY, HAND
@@ -124,7 +124,7 @@ class Closer(nn.Module):
     def looking(self, backend: Backend) -> Network:
         """The trunk as the backend runs it."""
         side = self.config.side_px
-        return backend.network(self.trunk, np.zeros((1, side, side, 3), np.uint8), sizes=FEW)
+        return backend.network(self.trunk, np.zeros((1, side, side, 3), np.uint8), sizes=SMALL_SIZES)
 
     @torch.inference_mode()
     def wanted(self, known: Tensor, geometry: Tensor, left: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import math
 import time
 from array import array
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,19 +128,14 @@ class PacedStream:
     @asynccontextmanager
     async def _opened(self, door: asyncio.Semaphore) -> AsyncIterator[ClientConnection]:
         """A connection whose stream the server has taken."""
-        async with door:
-            connection = await connected(LiveRequest(self._entry.url, "fmp4", api_key=self._entry.api_key))
-            try:
+        async with AsyncExitStack() as closing:
+            async with door:
+                connection = await connected(LiveRequest(self._entry.url, "fmp4", api_key=self._entry.api_key))
+                closing.push_async_callback(connection.close)
                 await begin(connection, START)
                 await self._until_ready(connection)
-            except BaseException:
-                await connection.close()
-                raise
-        try:
             self.ready.set()
             yield connection
-        finally:
-            await connection.close()
 
     async def _until_ready(self, connection: ClientConnection) -> None:
         kind = ""

@@ -16,7 +16,7 @@ export class Session {
     this.hear = hear;
     this.over = over;
     this.problem = "";
-    this.finished = false;
+    this.finished = this.isLoading = false;
     this.until = Date.now() + LONGEST_LOADING_MS;
     this.start = () => subprotocols(key).then((names) => this.connect(options, names)).catch((error) => this.end(error.message));
     this.start();

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.backends import CAPTURED, SIZES, Backend, CapturedPictures, Sized, has_openvino
+from models.backends import CAPTURED_SIZES, SIZES, Backend, CapturedPictures, Sized, has_openvino
 from models.canvas import SMALL_HEIGHT, SMALL_WIDTH
 from models.checkpoint import EIGHT_BITS, load
 from models.features import HandEncoder, HandEncoderConfig
@@ -108,8 +108,8 @@ def test_a_backend_gives_what_the_module_gives(index: int, backend: Backend) -> 
     np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("count", [0, 1, 8, 9, SIZES[-1], SIZES[-1] + 1, 3 * CAPTURED[-1]])
-@pytest.mark.parametrize("sizes", [SIZES, CAPTURED], ids=["on a core", "captured"])
+@pytest.mark.parametrize("count", [0, 1, 8, 9, SIZES[-1], SIZES[-1] + 1, 3 * CAPTURED_SIZES[-1]])
+@pytest.mark.parametrize("sizes", [SIZES, CAPTURED_SIZES], ids=["on a core", "captured"])
 def test_any_number_of_pictures_is_cut_and_padded_as_little_as_can_be(count: int, sizes: Sequence[int]) -> None:
     ran: list[int] = []
 

@@ -26,7 +26,7 @@ def test_tokens_that_fill_no_tile_are_refused() -> None:
         attend_patches(torch.zeros(1, 50, 3, 2, 64, device="cuda", dtype=torch.bfloat16))
 
 
-@pytest.mark.parametrize("picture_px", [112, 224])
+@pytest.mark.parametrize("picture_px", [98, 224], ids=["patches that fill no tile", "patches that do"])
 def test_a_transformer_says_the_same_either_way(picture_px: int) -> None:
     config = VisionConfig(picture_px=picture_px, dim=128, heads=2, hidden=256, layers=3)
     network = VisionTransformer.random(config, torch.device("cuda"), torch.bfloat16)
